@@ -1,0 +1,207 @@
+"""Observations: what was seen of the model's outputs, as rows of a table or as a named law.
+
+Both kinds can be sampled, which is all that the generator needs; a `Law` knows its density too,
+which the correction and MCMC use where it exists.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from invgan.errors import InputError
+from invgan.priors import check_law
+
+__all__ = ["Law", "Observations", "Table", "as_observations"]
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Observed rows.
+
+    Attributes:
+        rows: shape (N, L), finite.
+        names: the L output names, or None where nobody named them.
+    """
+
+    rows: Array
+    names: tuple[str, ...] | None = None
+
+    @property
+    def width(self) -> int:
+        """The number L of outputs."""
+        return int(self.rows.shape[1])
+
+    def sample(self, n: int, rng: np.random.Generator) -> Array:
+        """Draw n rows (n, L): each row equally often, the remainder at random, in random order."""
+        times, rest = divmod(n, len(self.rows))
+        index = np.concatenate(
+            [
+                np.tile(np.arange(len(self.rows)), times),
+                rng.choice(len(self.rows), rest, replace=False),
+            ]
+        )
+        return self.rows[rng.permutation(index)]
+
+
+@dataclass(frozen=True)
+class Law:
+    """A named law of the outputs: one for each output, or a joint one.
+
+    Attributes:
+        columns: frozen one-dimensional laws of `scipy.stats`; empty for a joint law.
+        joint: an object with `sample(n, rng)` and `log_prob(y)`, or a frozen multivariate law of
+            scipy.stats with `rvs` and `logpdf`; None for independent columns.
+        width: the number L of outputs.
+        names: the L output names, or None where nobody named them.
+    """
+
+    columns: tuple[Any, ...]
+    joint: Any
+    width: int
+    names: tuple[str, ...] | None = None
+
+    def sample(self, n: int, rng: np.random.Generator) -> Array:
+        """Draw n rows (n, L) of the law."""
+        if self.joint is None:
+            draws = [law.rvs(size=n, random_state=rng) for law in self.columns]
+            return np.stack(draws, axis=1).astype(float)
+        return _sample_joint(self.joint, n, rng)
+
+    def log_prob(self, y: Array) -> Array:
+        """Log-density of each row of y (n, L), shape (n,)."""
+        if self.joint is None:
+            return np.sum([law.logpdf(y[:, j]) for j, law in enumerate(self.columns)], axis=0)
+        density = getattr(self.joint, "log_prob", None) or self.joint.logpdf
+        return np.asarray(density(y), float).reshape(len(y))
+
+
+Observations = Table | Law
+
+
+def as_observations(source: Any) -> Observations:
+    """Understand whatever the user gave as observations.
+
+    Args:
+        source: an array (N, L) or (N,) for one output; a path to a .csv with a header or a .npy;
+            a frozen law of `scipy.stats`; a sequence or a mapping by name of such laws, one for
+            each output; or a joint law.
+
+    Raises:
+        InputError: it is none of these, or holds values that are not finite numbers.
+    """
+    if isinstance(source, Table | Law):
+        return source
+    if isinstance(source, str | Path):
+        return _read(Path(source))
+    if isinstance(source, Mapping):
+        return _columns(tuple(source.values()), tuple(map(str, source)))
+    if hasattr(source, "dist"):
+        return _columns((source,), None)
+    if isinstance(source, Sequence) and source and any(hasattr(law, "dist") for law in source):
+        return _columns(tuple(source), None)
+    if hasattr(source, "log_prob") or hasattr(source, "logpdf"):
+        return _joint(source)
+    return _table(source, None, "the observations")
+
+
+def _columns(laws: tuple[Any, ...], names: tuple[str, ...] | None) -> Law:
+    if not laws:
+        raise InputError("the observations hold no law; give one for each output")
+    for j, law in enumerate(laws):
+        check_law(law, f"observed law of {names[j] if names else f'output {j + 1}'!r}")
+    return Law(laws, None, len(laws), names)
+
+
+def _joint(law: Any) -> Law:
+    try:
+        width = _sample_joint(law, 2, np.random.default_rng(0)).shape[1]
+    except (TypeError, AttributeError, ValueError) as error:
+        raise InputError(
+            f"the observed joint law ({type(law).__name__}) could not be sampled: {error}; "
+            "it needs sample(n, rng) and log_prob(y), or rvs and logpdf as in scipy.stats"
+        ) from error
+    names = getattr(law, "names", None)
+    return Law((), law, width, tuple(names) if names else None)
+
+
+def _sample_joint(law: Any, n: int, rng: np.random.Generator) -> Array:
+    draws = law.sample(n, rng) if hasattr(law, "sample") else law.rvs(n, random_state=rng)
+    return np.asarray(draws, float).reshape(n, -1)
+
+
+def _table(values: Any, names: tuple[str, ...] | None, what: str) -> Table:
+    try:
+        rows = np.asarray(values, float)
+    except (TypeError, ValueError):
+        raise InputError(
+            f"{what} must be numbers of shape (N, L), a law, or a path to a .csv or .npy; "
+            f"got {type(values).__name__}"
+        ) from None
+    if rows.ndim == 1:
+        rows = rows[:, None]
+    if rows.ndim != 2 or rows.size == 0:
+        raise InputError(
+            f"{what} must have shape (N, L), one column for each output; got {rows.shape}"
+        )
+    bad = ~np.isfinite(rows)
+    if bad.any():
+        i, j = np.argwhere(bad)[0]
+        raise InputError(
+            f"{what}: {bad.sum()} of {bad.size} values are not finite "
+            f"(first: row {i + 1}, column {names[j] if names else j + 1}); leave such rows out"
+        )
+    return Table(rows, names)
+
+
+def _read(path: Path) -> Table:
+    if not path.is_file():
+        raise InputError(f"observations: there is no file {str(path)!r}")
+    if path.suffix == ".npy":
+        try:
+            return _table(np.load(path, allow_pickle=False), None, str(path))
+        except (ValueError, EOFError, OSError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{path} is not a .npy file of numbers: {error}") from None
+    if path.suffix == ".csv":
+        return _read_csv(path)
+    raise InputError(f"observations come from a .csv or a .npy file; got {str(path)!r}")
+
+
+def _read_csv(path: Path) -> Table:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            lines = [row for row in csv.reader(file) if any(cell.strip() for cell in row)]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} is not a text table: {error}") from None
+    if len(lines) < 2:
+        raise InputError(f"{path} needs a header line and at least one row of numbers")
+    names = tuple(cell.strip() for cell in lines[0])
+    if all(_is_number(name) for name in names):
+        raise InputError(f"{path} starts with numbers; its first line must name the columns")
+    if len(set(names)) != len(names) or not all(names):
+        raise InputError(f"{path} must give each column a different name; got {list(names)}")
+    for i, row in enumerate(lines[1:], start=2):
+        if len(row) != len(names):
+            raise InputError(f"{path}, row {i}: {len(row)} values for {len(names)} columns")
+        for name, cell in zip(names, row, strict=True):
+            if not _is_number(cell):
+                raise InputError(f"{path}, row {i}, column {name!r}: {cell!r} is not a number")
+    return _table([[float(cell) for cell in row] for row in lines[1:]], names, str(path))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

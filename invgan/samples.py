@@ -1,0 +1,155 @@
+"""The nouns that stages hand to each other: named arrays, frozen, saved without pickle."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from invgan.errors import InputError
+from invgan.files import replacing
+
+__all__ = ["Samples", "Simulations"]
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Simulations:
+    """Prior draws and the model's outputs for them.
+
+    The rows are independent and in no order, so that a fixed share of them can be set aside:
+    `training` is the first 85 %, `selection` the next 10 % and `heldout` the last 5 %. Training
+    never sees the other two, and the choice of a generator never sees the last.
+
+    Attributes:
+        x: parameters, shape (n, D).
+        y: outputs, shape (n, L), all finite.
+        names: the D parameter names.
+        outputs: the L output names.
+        failed: parameters whose outputs were not finite, shape (n_failed, D).
+        info: figures for the report: seed, seconds, model_evaluations.
+    """
+
+    x: Array
+    y: Array
+    names: tuple[str, ...]
+    outputs: tuple[str, ...]
+    failed: Array
+    info: dict[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @property
+    def training(self) -> Self:
+        """The rows that networks are fitted to."""
+        return self._rows(slice(0, int(0.85 * len(self))))
+
+    @property
+    def selection(self) -> Self:
+        """The rows that decide which generator is kept."""
+        return self._rows(slice(int(0.85 * len(self)), int(0.95 * len(self))))
+
+    @property
+    def heldout(self) -> Self:
+        """The rows that nothing but the checks sees."""
+        return self._rows(slice(int(0.95 * len(self)), None))
+
+    def _rows(self, rows: slice) -> Self:
+        return type(self)(
+            self.x[rows], self.y[rows], self.names, self.outputs, self.failed[:0], self.info
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write to an .npz file, whole or not at all."""
+        _save(path, self.names, self.outputs, self.info, x=self.x, y=self.y, failed=self.failed)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises:
+            InputError: the file is missing or is not such a file.
+        """
+        meta, arrays = _load(path, ("x", "y", "failed"))
+        return cls(**arrays, **meta)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Draws of the parameters that answer the question, by whichever road.
+
+    Attributes:
+        x: parameters, shape (n, D).
+        y: the model's outputs for them, shape (n, L), or None where it was not run yet.
+        weights: shape (n,), with mean one; all ones for draws that count equally.
+        names: the D parameter names.
+        outputs: the L output names.
+        info: figures for the report: method, seconds, model_evaluations, diagnostics.
+    """
+
+    x: Array
+    y: Array | None
+    weights: Array
+    names: tuple[str, ...]
+    outputs: tuple[str, ...]
+    info: dict[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def save(self, path: str | Path) -> None:
+        """Write to an .npz file, whole or not at all."""
+        y = np.empty((0, len(self.outputs))) if self.y is None else self.y
+        _save(path, self.names, self.outputs, self.info, x=self.x, y=y, weights=self.weights)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises:
+            InputError: the file is missing or is not such a file.
+        """
+        meta, arrays = _load(path, ("x", "y", "weights"))
+        y = arrays.pop("y")
+        return cls(y=y if len(y) else None, **arrays, **meta)
+
+
+def _save(
+    path: str | Path,
+    names: tuple[str, ...],
+    outputs: tuple[str, ...],
+    info: dict[str, Any],
+    **arrays: Array,
+) -> None:
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(
+            file,
+            names=np.array(names, dtype=str),
+            outputs=np.array(outputs, dtype=str),
+            info=np.array(json.dumps(info)),
+            allow_pickle=False,
+            **arrays,
+        )
+
+
+def _load(path: str | Path, keys: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Array]]:
+    if not Path(path).is_file():
+        raise InputError(f"there is no file {str(path)!r}; run the stage that writes it first")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {key: np.asarray(archive[key], float) for key in keys}
+            meta = {
+                "names": tuple(map(str, archive["names"])),
+                "outputs": tuple(map(str, archive["outputs"])),
+                "info": json.loads(str(archive["info"])),
+            }
+    except (KeyError, ValueError, OSError, EOFError, BadZipFile) as error:
+        raise InputError(f"{path} is not a file that invgan wrote, or is damaged: {error}") from None
+    return meta, arrays

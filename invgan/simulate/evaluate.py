@@ -1,0 +1,155 @@
+"""Call the user's model, in whichever of its forms, and return a table of outputs (n, L).
+
+Rows are handed over in blocks. For a stochastic model each block of `BLOCK` rows has a random
+generator of its own, spawned from the seed, so that the noise does not depend on the chunk size.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from invgan.errors import ModelError
+from invgan.problem import Problem
+
+__all__ = ["BLOCK", "Progress", "evaluate"]
+
+Array = NDArray[np.float64]
+Progress = Callable[[int, int], None]
+"""Called with (done, total) as work goes on."""
+
+BLOCK = 1024
+
+
+def evaluate(
+    problem: Problem,
+    x: Array,
+    *,
+    seed: int = 0,
+    chunk: int = 8192,
+    progress: Progress | None = None,
+) -> Array:
+    """Outputs of the model for each row of x.
+
+    Args:
+        problem: whose model to run.
+        x: parameters, shape (n, D).
+
+    Other Args:
+        seed: for the noise of a stochastic model; others ignore it.
+        chunk: rows handed to the model at once (a stochastic model always gets 1024).
+        progress: called with (rows done, rows in all) after each chunk.
+
+    Returns:
+        Outputs, shape (n, L), or (n, R * L) where one experiment was repeated R times: each
+        row's repeats sorted by their first output, which loses nothing, since their order says
+        nothing. Values may be NaN or infinite; that is for the caller to sort out.
+
+    Raises:
+        ModelError: the model raised, or returned something of another shape.
+    """
+    step = BLOCK if problem.stochastic else chunk
+    seeds = np.random.SeedSequence(seed).spawn(-(-len(x) // step)) if problem.stochastic else []
+    parts = []
+    for start in range(0, len(x), step):
+        rows = x[start : start + step]
+        rng = np.random.default_rng(seeds[start // step]) if problem.stochastic else None
+        parts.append(_repeated(problem, rows, rng))
+        if progress is not None:
+            progress(min(start + step, len(x)), len(x))
+    width = len(problem.outputs) * problem.repeats
+    return np.concatenate(parts) if parts else np.empty((0, width))
+
+
+def _repeated(problem: Problem, x: Array, rng: np.random.Generator | None) -> Array:
+    if problem.repeats == 1:
+        return _call(problem, x, rng)
+    y = _call(problem, np.repeat(x, problem.repeats, axis=0), rng)
+    y = y.reshape(len(x), problem.repeats, -1)
+    return sort_repeats(y).reshape(len(x), -1)
+
+
+def sort_repeats(y: Array) -> Array:
+    """Sort the repeats of y (n, R, L) by their first output."""
+    order = np.argsort(y[:, :, 0], axis=1, kind="stable")
+    return np.take_along_axis(y, order[:, :, None], axis=1)
+
+
+def _call(problem: Problem, x: Array, rng: np.random.Generator | None) -> Array:
+    noise = () if rng is None else (rng,)
+    try:
+        if problem.vectorized:
+            return _table(problem, problem.model(x.copy(), *noise), x)
+        rows = [_row(problem, problem.model(row.copy(), *noise), row) for row in x]
+        return np.stack(rows)
+    except ModelError:
+        raise
+    except Exception as error:
+        raise ModelError(_sentence(problem, error, x)) from error
+
+
+def _table(problem: Problem, result: Any, x: Array) -> Array:
+    if isinstance(result, Mapping):
+        columns = [np.asarray(c, float).reshape(-1) for c in _named(problem, result)]
+        wrong = [len(c) for c in columns if len(c) != len(x)]
+        if wrong:
+            raise ModelError(
+                f"the model turned {x.shape} parameters into a column of {wrong[0]} values; "
+                f"expected {len(x)}, one for each row{_hint(problem)}"
+            )
+        return np.stack(columns, axis=1)
+    y = np.asarray(_detached(result), float)
+    wanted = (len(x), len(problem.outputs))
+    if y.shape == wanted[:1] and wanted[1] == 1:
+        return y[:, None]
+    if y.shape != wanted:
+        raise ModelError(
+            f"the model turned {x.shape} parameters into outputs of shape {y.shape}; expected "
+            f"{wanted}, one column for each observed quantity{_hint(problem)}"
+        )
+    return y
+
+
+def _row(problem: Problem, result: Any, x: Array) -> Array:
+    values = _named(problem, result) if isinstance(result, Mapping) else _detached(result)
+    y = np.asarray(values, float).reshape(-1)
+    if len(y) != len(problem.outputs):
+        raise ModelError(
+            f"the model turned one parameter vector {x.shape} into {len(y)} outputs; expected "
+            f"{len(problem.outputs)} ({', '.join(problem.outputs)})"
+        )
+    return y
+
+
+def _named(problem: Problem, result: Mapping[str, Any]) -> list[Any]:
+    missing = [name for name in problem.outputs if name not in result]
+    if not missing:
+        return [result[name] for name in problem.outputs]
+    if problem.observations.names is None and len(result) == len(problem.outputs):
+        return list(result.values())
+    raise ModelError(
+        f"the model returned outputs {list(result)}; {missing[0]!r} is observed but not among them"
+    )
+
+
+def _detached(result: Any) -> Any:
+    """A torch tensor as numpy, without importing torch."""
+    return result.detach().cpu().numpy() if hasattr(result, "detach") else result
+
+
+def _hint(problem: Problem) -> str:
+    return "; if it takes one parameter vector at a time, set vectorized=False"
+
+
+def _sentence(problem: Problem, error: Exception, x: Array) -> str:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    first = ", ".join(f"{n}: {v:.6g}" for n, v in zip(problem.prior.names, x[0], strict=False))
+    called = f"{len(x)} parameter vectors (first: {first})"
+    return (
+        f"the model raised {type(error).__name__}: {error} (line {frame.lineno} of "
+        f"{frame.filename}, called with {called})"
+    )
