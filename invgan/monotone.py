@@ -105,4 +105,3 @@ def normal_scores(values: Array, max_knots: int = 65) -> MonotoneMap:
         width = max(abs(centre), 1.0)
         return MonotoneMap(np.array([centre - width, centre + width]), np.array([-1.0, 1.0]))
     return MonotoneMap(distinct, means)
-

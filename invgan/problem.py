@@ -97,9 +97,7 @@ class Problem:
         is_table = isinstance(self.observations, Table)
         rows = len(self.observations.rows) if isinstance(self.observations, Table) else 0
         if self.question not in ("population", "posterior"):
-            raise InputError(
-                f"question must be 'population' or 'posterior'; got {self.question!r}"
-            )
+            raise InputError(f"question must be 'population' or 'posterior'; got {self.question!r}")
         if self.question == "population" and is_table and rows == 1:
             raise InputError(
                 "one observed row is no population: ask question='posterior' for the parameters "

@@ -151,5 +151,7 @@ def _load(path: str | Path, keys: tuple[str, ...]) -> tuple[dict[str, Any], dict
                 "info": json.loads(str(archive["info"])),
             }
     except (KeyError, ValueError, OSError, EOFError, BadZipFile) as error:
-        raise InputError(f"{path} is not a file that invgan wrote, or is damaged: {error}") from None
+        raise InputError(
+            f"{path} is not a file that invgan wrote, or is damaged: {error}"
+        ) from None
     return meta, arrays

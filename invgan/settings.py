@@ -6,18 +6,55 @@ The defaults are one set for all problems, chosen by measurement (docs/benchmark
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Iterable, Sequence
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from invgan.errors import InputError
 
-__all__ = ["McmcConfig", "SampleConfig", "Section", "SimulateConfig", "TrainConfig", "sentence"]
+__all__ = [
+    "McmcConfig",
+    "SampleConfig",
+    "Section",
+    "SettingError",
+    "SimulateConfig",
+    "TrainConfig",
+    "number",
+    "sentence",
+    "short",
+    "unknown",
+]
+
+
+class SettingError(InputError):
+    """One setting is not usable as it is.
+
+    Attributes:
+        path: the keys that lead to the setting, outermost first.
+        complaint: what is wrong with it, what came, what is known.
+        instead: the key in its place that was probably meant, or None.
+    """
+
+    def __init__(self, path: Sequence[str], complaint: str, instead: str | None = None) -> None:
+        self.path, self.complaint, self.instead = tuple(path), complaint, instead
+        keys = [key if key.isprintable() and len(key) < 40 else short(key, 40) for key in path]
+        meant = ".".join([*keys[:-1], instead]) if instead else ""
+        hint = f"; did you mean {meant}?" if instead else ""
+        super().__init__(f"{'.'.join(keys)} {complaint}{hint}".strip())
+
+    def under(self, *outer: str) -> SettingError:
+        """The same complaint, for a setting that stands under outer keys."""
+        return SettingError((*outer, *self.path), self.complaint, self.instead)
 
 
 class Section(BaseModel):
-    """A group of settings: frozen, strict about names, types and ranges."""
+    """A group of settings: frozen, strict about names, types and ranges.
+
+    Raises:
+        InputError: the first complaint, as one sentence.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -25,16 +62,26 @@ class Section(BaseModel):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise InputError(sentence(error, type(self))) from None
+            raise sentence(error, type(self)) from None
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _plain(cls, value: Any, info: ValidationInfo) -> Any:
+        """Numbers may be text and are never true or false; an empty section has its defaults."""
+        kind = cls.model_fields[str(info.field_name)].annotation
+        kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+        if value is None and isinstance(kind, type) and issubclass(kind, Section):
+            return {}
+        return number(value) if bool not in kinds and {int, float} & set(kinds) else value
 
 
 class SimulateConfig(Section):
     """Prior draws and model runs."""
 
-    n: int = Field(100_000, ge=20, description="number of prior simulations")
-    chunk: int = Field(8192, ge=1, description="rows handed to the model at once")
+    n: int = Field(default=100_000, ge=20, description="number of prior simulations")
+    chunk: int = Field(default=8192, ge=1, description="rows handed to the model at once")
     max_failures: float = Field(
-        0.05, ge=0, le=1, description="share of simulations that may be non-finite"
+        default=0.05, ge=0, le=1, description="share of simulations that may be non-finite"
     )
 
 
@@ -42,61 +89,143 @@ class TrainConfig(Section):
     """The head start, the adversarial game, and what decides between them."""
 
     head: Literal["flow", "gaussian", "none"] = Field(
-        "flow", description="density fitted by likelihood before the game: spline flow, or none"
+        default="flow",
+        description="density fitted by likelihood before the game",
     )
-    head_steps: int = Field(4000, ge=1, description="most optimiser steps of the head")
+    head_steps: int = Field(default=4000, ge=1, description="most optimiser steps of the head")
     steps: int = Field(
-        6000, ge=0, description="most generator steps of the game; 0 keeps the head alone"
+        default=6000, ge=0, description="most generator steps of the game; 0 keeps the head alone"
     )
-    batch_size: int = Field(512, ge=8, description="pairs in one step")
-    learning_rate: float = Field(1e-3, gt=0, description="of head, generator and critic")
-    hidden: int = Field(128, ge=4, description="units in each hidden layer")
-    layers: int = Field(3, ge=1, description="hidden layers of generator and critic")
-    transforms: int = Field(3, ge=1, description="spline transforms of the flow head")
-    gamma: float = Field(0.05, ge=0, description="weight of the R1 and R2 gradient penalties")
-    critic_steps: int = Field(1, ge=1, description="critic steps for each generator step")
+    batch_size: int = Field(default=512, ge=8, description="pairs in one step")
+    learning_rate: float = Field(default=1e-3, gt=0, description="of head, generator and critic")
+    hidden: int = Field(default=128, ge=4, description="units in each hidden layer")
+    layers: int = Field(default=3, ge=1, description="hidden layers of generator and critic")
+    transforms: int = Field(default=3, ge=1, description="spline transforms of the flow head")
+    smoothing: float = Field(
+        default=0.01,
+        ge=0,
+        description="noise on the parameters in the likelihood fit, in prior standard deviations",
+    )
+    gamma: float = Field(
+        default=0.05, ge=0, description="weight of the R1 and R2 gradient penalties"
+    )
+    critic_steps: int = Field(default=1, ge=1, description="critic steps for each generator step")
     averaging: float = Field(
-        0.999, ge=0, lt=1, description="decay of the average of generator weights"
+        default=0.999, ge=0, lt=1, description="decay of the average of generator weights"
     )
-    evaluations: int = Field(12, ge=1, description="held-out evaluations over the game")
+    evaluations: int = Field(default=12, ge=1, description="held-out evaluations over the game")
     patience: int = Field(
-        5, ge=1, description="evaluations without improvement after which a stage stops"
+        default=5, ge=1, description="evaluations without improvement after which a stage stops"
     )
     focus: float = Field(
-        0.25, ge=0, description="margin around the observed range, in ranges, that is trained on"
+        default=0.25,
+        ge=0,
+        description="margin around the observed range, in ranges, that is trained on",
     )
 
 
 class SampleConfig(Section):
     """Draws for the observations, and their correction."""
 
-    n: int = Field(20_000, ge=1, description="number of parameter draws in the answer")
-    correct: bool = Field(True, description="make the draws data-consistent by re-weighting")
+    n: int = Field(default=20_000, ge=1, description="number of parameter draws in the answer")
+    correct: bool = Field(
+        default=True, description="make the draws data-consistent by re-weighting"
+    )
 
 
 class McmcConfig(Section):
     """The emcee baseline."""
 
-    enabled: bool = Field(True, description="run the baseline beside the generator")
-    walkers: int = Field(64, ge=4, description="walkers of the ensemble")
-    steps: int = Field(5000, ge=10, description="steps of each walker")
+    enabled: bool = Field(default=True, description="run the baseline beside the generator")
+    walkers: int = Field(default=64, ge=4, description="walkers of the ensemble")
+    steps: int = Field(default=5000, ge=10, description="steps of each walker")
 
 
-def sentence(error: ValidationError, model: type[BaseModel], prefix: Sequence[str] = ()) -> str:
+def sentence(error: ValidationError, model: type[BaseModel]) -> SettingError:
     """The first of pydantic's complaints as one sentence: what, got, do."""
-    first = error.errors()[0]
+    complaints = error.errors(include_url=False)
+    foreign = (c for c in complaints if c["type"] == "extra_forbidden")
+    first = next(foreign, complaints[0])
+    path = [str(key) for key in first["loc"]]
     inner = first.get("ctx", {}).get("error")
+    if isinstance(inner, SettingError):
+        return inner.under(*path)
     if isinstance(inner, InputError):
-        return str(inner)
-    path = ".".join([*prefix, *map(str, first["loc"])])
+        return SettingError(path, f"is not usable: {inner}")
     if first["type"] == "extra_forbidden":
-        return f"{path} is not a setting{_suggestion(str(first['loc'][-1]), model, path)}"
-    return f"{path}: {first['msg'][0].lower()}{first['msg'][1:]}; got {first['input']!r}"
+        return unknown(path, _settings_of(model, path[-1]))
+    if first["type"] == "missing":
+        return SettingError(path, "is missing")
+    wanted = _WANTED.get(first["type"], "is not usable ({msg})")
+    text = wanted.format(msg=first["msg"], **first.get("ctx", {}))
+    return SettingError(path, f"{text}; got {short(first['input'])}")
 
 
-def _suggestion(name: str, model: type[BaseModel], path: str) -> str:
-    known = list(model.model_fields)
-    close = difflib.get_close_matches(name, known, n=1)
+def unknown(path: Sequence[str], known: Iterable[str], what: str = "a setting") -> SettingError:
+    """The complaint about a key that nobody knows, with the known one that is most like it."""
+    names = list(known)
+    # The last part of a known name counts too, so that a setting in the wrong section is found.
+    close = [name for name in names if name.endswith(f".{path[-1]}")]
+    close = close or difflib.get_close_matches(path[-1], names, n=1)
     if close:
-        return f"; did you mean {path.removesuffix(name)}{close[0]}?"
-    return f"; known are {', '.join(known)}"
+        return SettingError(path, f"is not {what}", " or ".join(close))
+    return SettingError(path, f"is not {what}; known are {', '.join(names)}")
+
+
+def number(value: Any) -> Any:
+    """The number that a text such as "1e5" spells; anything else as it came.
+
+    Raises:
+        SettingError: true or false, which Python would take for 1 or 0.
+    """
+    if isinstance(value, bool):
+        raise SettingError((), f"must be a number; got {str(value).lower()}")
+    if isinstance(value, str):
+        for kind in (int, float):
+            try:
+                return kind(value)
+            except ValueError:
+                continue
+    return value
+
+
+def short(value: Any, width: int = 60) -> str:
+    """A value as it is shown in a sentence: never longer than a line."""
+    text = repr(value)
+    return text if len(text) <= width else f"{text[: width - 3]}..."
+
+
+_WANTED = {
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "finite_number": "must be a finite number",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "greater_than": "must be more than {gt:g}",
+    "greater_than_equal": "must be {ge:g} or more",
+    "int_from_float": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_parsing_size": "must be a whole number of fewer digits",
+    "int_type": "must be a whole number",
+    "less_than": "must be less than {lt:g}",
+    "less_than_equal": "must be {le:g} or less",
+    "list_type": "must be a list",
+    "literal_error": "must be {expected}",
+    "model_type": "must be settings, one `name: value` a line",
+    "string_too_short": "must not be empty",
+    "string_type": "must be text",
+    "too_short": "must not be empty",
+    "tuple_type": "must be a list",
+}
+
+
+def _settings_of(model: type[BaseModel], name: str) -> list[str]:
+    """The settings of a section, and those of its own sections that have this name."""
+    deeper = [
+        f"{outer}.{name}"
+        for outer, field in model.model_fields.items()
+        if isinstance(field.annotation, type)
+        and issubclass(field.annotation, BaseModel)
+        and name in field.annotation.model_fields
+    ]
+    return [*model.model_fields, *deeper]

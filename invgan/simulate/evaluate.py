@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from invgan.errors import ModelError
 from invgan.problem import Problem
 
-__all__ = ["BLOCK", "Progress", "evaluate"]
+__all__ = ["BLOCK", "Progress", "evaluate", "sort_repeats"]
 
 Array = NDArray[np.float64]
 Progress = Callable[[int, int], None]

@@ -1,0 +1,153 @@
+"""What the user sees: progress on stderr, the verdict on stdout, an error as one sentence."""
+
+from __future__ import annotations
+
+import errno
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from enum import IntEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from invgan.errors import CorrectionRefused, InvganError
+
+if TYPE_CHECKING:
+    from invgan.validation import Measure, Validation
+
+__all__ = ["Code", "answering", "duration", "exit_code", "kept", "progress", "show"]
+
+Advance = Callable[[int, int], None]
+
+
+class Code(IntEnum):
+    """The exit codes."""
+
+    CONSISTENT = 0
+    BAD_INPUT = 2
+    NOT_CONSISTENT = 3
+    STOPPED = 130
+
+
+def show(validation: Validation) -> None:
+    """Print the verdict, what carries it, and for each measure the column that does worst."""
+    click.echo(f"verdict: {validation.verdict}")
+    for reason in validation.reasons:
+        click.echo(f"  {reason}")
+    worst: dict[str, Measure] = {}
+    for measure in validation.measures:
+        known = worst.setdefault(measure.name, measure)
+        if (not measure.passed, measure.value) > (not known.passed, known.value):
+            worst[measure.name] = measure
+    for name, measure in worst.items():
+        where = f" in {measure.output}" if measure.output else ""
+        mark = "passed" if measure.passed else "not passed"
+        click.echo(f"  {name:<16} {measure.value:.4g} (floor {measure.floor:.4g}, {mark}){where}")
+
+
+def exit_code(validation: Validation) -> int:
+    """0 for a consistent answer, 3 for any other."""
+    return Code.CONSISTENT if validation.verdict == "consistent" else Code.NOT_CONSISTENT
+
+
+def progress(title: str) -> AbstractContextManager[Advance]:
+    """How a stage shows that it goes on: a bar in a terminal, one line elsewhere."""
+    return _bar(title) if sys.stderr.isatty() else _line(title)
+
+
+@contextmanager
+def _bar(title: str) -> Iterator[Advance]:
+    from rich import progress as bars  # noqa: PLC0415
+    from rich.console import Console  # noqa: PLC0415
+
+    columns = (
+        bars.TextColumn("{task.description}"),
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
+        bars.TimeElapsedColumn(),
+        bars.TextColumn("left"),
+        bars.TimeRemainingColumn(),
+    )
+    with bars.Progress(*columns, console=Console(stderr=True)) as shown:
+        task = shown.add_task(title, total=None)
+        yield lambda done, total: shown.update(task, completed=done, total=total)
+
+
+@contextmanager
+def _line(title: str) -> Iterator[Advance]:
+    started = time.perf_counter()
+    click.echo(f"{title} ...", err=True, nl=False)
+    end = " stopped"
+    try:
+        yield lambda done, total: None
+        end = f" {duration(time.perf_counter() - started)}"
+    finally:
+        click.echo(end, err=True)
+
+
+@contextmanager
+def answering(debug: bool = False, out: Path | None = None) -> Iterator[None]:
+    """Turn whatever a user can cause into one sentence and an exit code.
+
+    Args:
+        debug: show the traceback as well.
+        out: the run folder, of which the sentence says what is kept; None where there is none.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        _leave(error, Code.STOPPED, f"stopped{_left(out)}", debug)
+    except CorrectionRefused as error:
+        _leave(error, Code.NOT_CONSISTENT, str(error), debug)
+    except InvganError as error:
+        _leave(error, Code.BAD_INPUT, str(error), debug)
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            raise
+        file = f" ({error.filename})" if error.filename else ""
+        reason = f"{error.strerror or error}{file}"
+        _leave(error, Code.BAD_INPUT, f"{reason[:1].lower()}{reason[1:]}{_left(out)}", debug)
+    except (MemoryError, RuntimeError) as error:
+        # The GPU's own error is a RuntimeError of torch, which is not imported for its name.
+        if not isinstance(error, MemoryError) and type(error).__name__ != "OutOfMemoryError":
+            raise
+        smaller = "ask for less (simulate.n, simulate.chunk, train.batch_size, sample.n)"
+        _leave(error, Code.BAD_INPUT, f"out of memory: {smaller}{_left(out)}", debug)
+
+
+def _leave(error: BaseException, code: Code, message: str, debug: bool) -> NoReturn:
+    if debug:
+        click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+    click.echo(f"invgan: {message}", err=True)
+    raise click.exceptions.Exit(code) from None
+
+
+def _left(out: Path | None) -> str:
+    if out is None:
+        return ""
+    files = kept(out)
+    if not files:
+        return f"; nothing is kept in {out} yet"
+    return f"; {files} kept in {out}, and the same command (without --overwrite) goes on from there"
+
+
+def kept(out: Path) -> str:
+    """The finished files of a run folder, in one line."""
+    try:
+        return ", ".join(sorted(p.name for p in out.iterdir() if p.name[:1] != "."))
+    except OSError:
+        return ""
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a reader says them."""
+    if seconds < 10:
+        return f"{seconds:.1f} seconds"
+    for unit, size in (("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} seconds"

@@ -1,0 +1,148 @@
+"""A configuration as text, both ways.
+
+The text is YAML, read by the core schema of version 1.2, in which ``1e5`` is a number, ``010`` is
+ten and ``no`` is a word; each key may stand only once. What `to_yaml` writes loads back to an equal
+`Config`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from invgan.config.sections import ORDER, Config, ProblemConfig, Settings
+from invgan.errors import InputError
+from invgan.settings import short
+
+__all__ = ["load_config", "plain", "to_yaml"]
+
+
+def load_config(path: str | Path) -> Config:
+    """Read and check a configuration file. Nothing that it names is opened or run yet.
+
+    Args:
+        path: the YAML file.
+
+    Raises:
+        InputError: the file cannot be read, or a setting in it is unknown or impossible.
+    """
+    data = _parse(_text(Path(path)), str(path))
+    if data is None:
+        raise InputError(f"{path} is empty; `invgan init` writes a file to start from")
+    if not isinstance(data, dict):
+        got = "a list" if isinstance(data, list) else short(data)
+        raise InputError(f"{path} must hold settings by name, such as `problem:`; got {got}")
+    if "problem" not in data and not set(data) - set(ORDER):
+        known = ", ".join(ProblemConfig.model_fields)
+        raise InputError(f"problem is missing; {path} needs this section, with {known}")
+    return Config(**data)
+
+
+def plain(config: Settings) -> dict[str, Any]:
+    """The resolved configuration as plain data: every default, in the order of the file."""
+    data = config.model_dump()
+    if "problem" in data:
+        data["problem"] = {k: v for k, v in data["problem"].items() if v is not None}
+    return {key: data[key] for key in ORDER if key in data}
+
+
+def to_yaml(config: Settings | Mapping[str, Any]) -> str:
+    """The resolved configuration, or what `plain` made of it, as text."""
+    data = plain(config) if isinstance(config, Settings) else dict(config)
+    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+
+
+def _text(path: Path) -> str:
+    if path.is_dir():
+        raise InputError(f"{path} is a directory; name the file in it, as in {path / 'config.yml'}")
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise InputError(f"there is no config file {str(path)!r}") from None
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from None
+
+
+def _parse(text: str, name: str) -> Any:
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{name}, line {mark.line + 1}, column {mark.column + 1}" if mark else name
+        raise InputError(f"{where}: {error.problem or error.context}") from None
+    except yaml.reader.ReaderError as error:
+        raise InputError(f"{name} holds a character that no text has: {error.reason}") from None
+    except RecursionError:
+        raise InputError(f"{name} is nested too deeply to be a configuration") from None
+    except (
+        yaml.YAMLError,
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        TypeError,
+        ValueError,
+    ) as error:
+        raise InputError(
+            f"{name} holds a value that does not fit its tag, or too long a number"
+        ) from None
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML by the 1.2 core schema, each key once, without aliases."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.get_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.constructor.ConstructorError(
+                problem="aliases (*name) are not used here; write the value out",
+                problem_mark=mark,
+            )
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        pairs: dict[Any, Any] = {}
+        for key, value in node.value:
+            problem = None if isinstance(key, yaml.ScalarNode) else "a key must be plain text"
+            if problem is None and key.value in pairs:
+                problem = f"{key.value!r} stands here for the second time; keep one"
+            if problem:
+                raise yaml.constructor.ConstructorError(
+                    problem=problem, problem_mark=key.start_mark
+                )
+            pairs[key.value] = self.construct_object(value, deep=True)
+        return pairs
+
+
+class _Dumper(yaml.SafeDumper):
+    """Mappings one key a line, lists in brackets, nothing by reference."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+_FLOAT = re.compile(
+    r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|[-+]?\.(inf|Inf|INF)$|\.(nan|NaN|NAN)$"
+)
+_TAG = "tag:yaml.org,2002:"
+_Loader.yaml_implicit_resolvers = {}
+_Loader.add_implicit_resolver(
+    f"{_TAG}null", re.compile(r"(~|null|Null|NULL|)$"), ["~", "n", "N", ""]
+)
+_Loader.add_implicit_resolver(
+    f"{_TAG}bool", re.compile(r"(true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
+_Loader.add_implicit_resolver(f"{_TAG}int", re.compile(r"[-+]?[0-9]+$"), list("-+0123456789"))
+for _reader in (_Loader, _Dumper):
+    _reader.add_implicit_resolver(f"{_TAG}float", _FLOAT, list("-+.0123456789"))
+_Loader.add_constructor(f"{_TAG}int", lambda _, node: int(node.value))
+_Dumper.add_representer(
+    list, lambda dumper, rows: dumper.represent_sequence(f"{_TAG}seq", rows, flow_style=True)
+)

@@ -1,0 +1,124 @@
+"""What a configuration holds: the problem, the settings of every stage, a seed and a device."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from invgan.laws import canonical_observations, canonical_prior
+from invgan.settings import (
+    McmcConfig,
+    SampleConfig,
+    Section,
+    SettingError,
+    SimulateConfig,
+    TrainConfig,
+    short,
+)
+
+__all__ = ["GALLERY", "ORDER", "Config", "ProblemConfig", "Settings"]
+
+GALLERY = "gallery:"
+"""What the model of a ready problem starts with."""
+
+ORDER = ("seed", "device", "problem", "simulate", "train", "sample", "mcmc")
+"""The sections of a file in the order in which they are written."""
+
+
+class ProblemConfig(Section):
+    """What is asked: the model, the prior over its parameters, and what was observed."""
+
+    model: str = Field(
+        min_length=1,
+        description="`file.py:function` (relative to this file), `package.module:function`, or "
+        "`gallery:name`",
+    )
+    prior: dict[str, Any] | None = Field(
+        default=None,
+        description="a law for each parameter, or one joint law; a gallery problem has its own",
+    )
+    observations: dict[str, Any] | list[Any] | str | None = Field(
+        default=None,
+        description="a law, laws by output name, a joint law, a .csv or .npy path, or a list of "
+        "rows; a gallery problem has its own",
+    )
+    outputs: list[str] | None = Field(
+        default=None, description="names of the outputs; those of the observations where left out"
+    )
+    vectorized: bool | None = Field(
+        default=None,
+        description="false for a model of one parameter vector at a time; true where left out",
+    )
+    stochastic: bool | None = Field(
+        default=None,
+        description="true for a model with noise, `model(x, rng)`; false where left out",
+    )
+    question: Literal["population", "posterior"] | None = Field(
+        default=None, description="population (where left out) or posterior"
+    )
+
+    @field_validator("prior", mode="before")
+    @classmethod
+    def _prior(cls, raw: Any) -> Any:
+        return None if raw is None else canonical_prior(raw)
+
+    @field_validator("observations", mode="before")
+    @classmethod
+    def _observations(cls, raw: Any) -> Any:
+        return None if raw is None else canonical_observations(raw)
+
+    @field_validator("outputs", mode="before")
+    @classmethod
+    def _outputs(cls, raw: Any) -> Any:
+        return [raw] if isinstance(raw, str) else raw
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults(cls, raw: Any) -> Any:
+        """Fill in what a gallery problem, and no other, decides by itself."""
+        usual = {"vectorized": True, "stochastic": False, "question": "population"}
+        if not isinstance(raw, dict) or str(raw.get("model")).startswith(GALLERY):
+            return raw
+        return {**raw, **{key: usual[key] for key in usual if raw.get(key) is None}}
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        for key in ("prior", "observations"):
+            if getattr(self, key) is None and not self.model.startswith(GALLERY):
+                raise SettingError((key,), f"is missing; say what the {_MEANING[key]}")
+        return self
+
+
+class Settings(Section):
+    """How to answer: the settings of every stage."""
+
+    simulate: SimulateConfig = Field(
+        default=SimulateConfig(), description="prior draws and model runs"
+    )
+    train: TrainConfig = Field(default=TrainConfig(), description="head start and adversarial game")
+    sample: SampleConfig = Field(default=SampleConfig(), description="draws and their correction")
+    mcmc: McmcConfig = Field(default=McmcConfig(), description="the emcee baseline")
+
+
+class Config(Settings):
+    """A whole configuration file."""
+
+    seed: int = Field(default=0, ge=0, description="of everything random in the run")
+    device: str = Field(default="auto", description="`auto`, `cpu`, `cuda`, `cuda:1` or `mps`")
+    problem: ProblemConfig = Field(description="model, prior and observations")
+
+    @field_validator("device")
+    @classmethod
+    def _device(cls, device: str) -> str:
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,3})?", device):
+            wanted = "must be auto, cpu, cuda, cuda:0 (or another number) or mps"
+            raise SettingError((), f"{wanted}; got {short(device)}")
+        return device
+
+
+_MEANING = {
+    "prior": "parameters are before any observation, as in {x1: {uniform: [-2, 2]}}",
+    "observations": "observed outputs are: a law, a .csv or .npy path, or a list of rows",
+}

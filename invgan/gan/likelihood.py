@@ -1,0 +1,68 @@
+"""The head's stage: maximum likelihood of the parameters given the outputs."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from invgan.gan.checkpoint import State
+from invgan.gan.heads import Head, log_prob
+from invgan.gan.stage import Pairs, decay
+from invgan.settings import TrainConfig
+
+__all__ = ["LikelihoodStage"]
+
+_LARGEST_GRADIENT = 5.0
+_MEASURED_AT_ONCE = 8192
+
+
+class LikelihoodStage:
+    """Fits p(e given y) by minimising ``-E log p(e given y)`` over the training pairs."""
+
+    name = "head"
+    columns = ("train_nll",)
+
+    def __init__(
+        self, head: Head, pairs: Pairs, selection: Pairs, config: TrainConfig, rng: torch.Generator
+    ) -> None:
+        self.kept = head
+        self._pairs, self._selection, self._config = pairs, selection, config
+        fused = pairs.u.device.type in ("cpu", "cuda")
+        self._optimiser = torch.optim.Adam(head.parameters(), config.learning_rate, fused=fused)
+        self.state = State({"head": head}, {"head": self._optimiser}, rng)
+
+    def step(self, step: int, record: bool) -> Tensor | None:
+        """One likelihood step."""
+        e, y = self._pairs.batch(self._config.batch_size, self.state.rng)
+        e = e + self._config.smoothing * torch.randn(
+            e.shape, generator=self.state.rng, device=e.device
+        )
+        loss = -log_prob(self.kept, e, y).mean()
+        rate = self._config.learning_rate * decay(step, self._config.head_steps)
+        descend(self._optimiser, loss, rate, _LARGEST_GRADIENT)
+        return loss.detach()[None] if record else None
+
+    @torch.no_grad()
+    def measure(self) -> float:
+        """Held-out negative log-likelihood, nats a pair."""
+        chunks = zip(
+            self._selection.u.split(_MEASURED_AT_ONCE),
+            self._selection.y.split(_MEASURED_AT_ONCE),
+            strict=True,
+        )
+        total = sum((log_prob(self.kept, e, y).sum() for e, y in chunks), torch.tensor(0.0))
+        return float(-total / len(self._selection.u))
+
+
+def descend(
+    optimiser: torch.optim.Optimizer, loss: Tensor, rate: float, largest: float = torch.inf
+) -> Tensor:
+    """One optimiser step at this rate; returns the norm of the gradient before clipping."""
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    norm = torch.nn.utils.clip_grad_norm_(parameters, largest) if largest < torch.inf else loss
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+    optimiser.step()
+    return norm

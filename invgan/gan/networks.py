@@ -1,0 +1,65 @@
+"""The networks of the game: plain perceptrons of the latent noise and the outputs.
+
+The generator starts as the identity on the first E of its K noise coordinates (its last layer is
+zero), so that before the first step its draws are those of the head it refines.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Critic", "Generator", "initialise", "perceptron"]
+
+_SLOPE = 0.2
+
+
+def perceptron(inputs: int, outputs: int, hidden: int, layers: int) -> nn.Sequential:
+    """Leaky-ReLU layers of equal width and a linear last one."""
+    widths = [inputs, *[hidden] * layers]
+    steps: list[nn.Module] = []
+    for a, b in zip(widths[:-1], widths[1:], strict=True):
+        steps += [nn.Linear(a, b), nn.LeakyReLU(_SLOPE)]
+    return nn.Sequential(*steps, nn.Linear(widths[-1], outputs))
+
+
+class Generator(nn.Module):
+    """G(z, y): noise z (n, K) and output scores y (n, L) to head-space draws u (n, E), K >= E."""
+
+    def __init__(self, noise: int, outputs: int, features: int, hidden: int, layers: int) -> None:
+        super().__init__()
+        self.noise, self.features = noise, features
+        self.network = perceptron(noise + outputs, features, hidden, layers)
+
+    def forward(self, z: Tensor, y: Tensor) -> Tensor:
+        """Draws u (n, E)."""
+        return z[:, : self.features] + cast(Tensor, self.network(torch.cat([z, y], dim=1)))
+
+
+class Critic(nn.Module):
+    """D(u, y): scores (n, 1) of pairs, the higher the more real."""
+
+    def __init__(self, features: int, outputs: int, hidden: int, layers: int) -> None:
+        super().__init__()
+        self.network = perceptron(features + outputs, 1, hidden, layers)
+
+    def forward(self, u: Tensor, y: Tensor) -> Tensor:
+        """Scores (n, 1)."""
+        return cast(Tensor, self.network(torch.cat([u, y], dim=1)))
+
+
+def initialise(module: nn.Module, rng: torch.Generator) -> None:
+    """Draw all linear weights anew from rng, uniform within 1/sqrt(fan-in) of zero."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear):
+            bound = layer.in_features**-0.5
+            for parameter in (layer.weight, layer.bias):
+                if parameter is not None:
+                    draws = torch.rand(parameter.shape, generator=rng) * 2 - 1
+                    parameter.data.copy_(draws * bound)
+    if isinstance(module, Generator):
+        last = cast(nn.Linear, module.network[-1])
+        last.weight.data.zero_()
+        last.bias.data.zero_()

@@ -1,0 +1,148 @@
+"""The one training loop: steps in segments, a held-out evaluation after each, the best one kept.
+
+Both stages, the head's likelihood fit and the adversarial game, run through it. Between
+evaluations nothing is read back from the device.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from invgan.gan.checkpoint import State, load_state, save_state
+
+__all__ = ["Pairs", "Plan", "Stage", "decay", "run_stage"]
+
+Progress = Callable[[int, int], None]
+
+_RECORD_EVERY = 20
+_LAST_RATE = 0.02
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Training pairs on the device: u (n, E) in the space of the stage, y (n, L) output scores."""
+
+    u: Tensor
+    y: Tensor
+
+    def batch(self, size: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """A random batch, with replacement."""
+        rows = torch.randint(len(self.u), (size,), generator=rng, device=self.u.device)
+        return self.u[rows], self.y[rows]
+
+
+class Stage(Protocol):
+    """What the loop asks of a stage."""
+
+    name: str
+    kept: nn.Module
+    state: State
+
+    def step(self, step: int, record: bool) -> Tensor | None:
+        """One optimiser step; where record is set, the figures named by `columns`."""
+        ...
+
+    def measure(self) -> float:
+        """The held-out figure of what would be kept now; smaller is better."""
+        ...
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the figures that `step` returns."""
+        ...
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long a stage runs and where its checkpoint goes.
+
+    Attributes:
+        steps: most steps.
+        evaluations: held-out evaluations over them.
+        patience: evaluations without improvement after which the stage stops.
+        checkpoint: file for the state after each evaluation, or None.
+        fingerprint: what is trained, so that no other training's checkpoint is taken up.
+        progress: called with (steps done, steps).
+    """
+
+    steps: int
+    evaluations: int
+    patience: int
+    checkpoint: Path | None = None
+    fingerprint: str = ""
+    progress: Progress | None = None
+
+
+def decay(step: int, steps: int) -> float:
+    """Cosine factor of the learning rate, from 1 to 2 %."""
+    return _LAST_RATE + (1 - _LAST_RATE) * 0.5 * (1 + math.cos(math.pi * step / steps))
+
+
+def run_stage(stage: Stage, plan: Plan, *, start: bool) -> list[dict[str, Any]]:
+    """Train a stage and leave its best weights in ``stage.kept``; returns the history rows.
+
+    Args:
+        stage: what to train.
+        plan: how long.
+        start: whether the untrained state is itself a candidate.
+    """
+    state = stage.state
+    if not load_state(plan.checkpoint, stage.name, plan.fingerprint, state):
+        state.memory = {"step": 0, "history": [], "best": math.inf, "waited": 0, "over": False}
+        if start:
+            _judge(stage, {"phase": stage.name, "step": 0})
+    memory = state.memory
+    while memory["step"] < plan.steps and not memory["over"]:
+        _segment(stage, plan)
+        last = memory["history"][-1]
+        _judge(stage, last)
+        finite = math.isfinite(last["heldout"])
+        memory["over"] = memory["waited"] >= plan.patience or not finite
+        save_state(plan.checkpoint, stage.name, plan.fingerprint, state)
+    if plan.progress is not None:
+        plan.progress(plan.steps, plan.steps)
+    stage.kept.load_state_dict(state.best)
+    return list(memory["history"])
+
+
+def _segment(stage: Stage, plan: Plan) -> None:
+    """Steps up to the next evaluation; their figures go to the history."""
+    memory = stage.state.memory
+    first = memory["step"]
+    last = min(plan.steps, first + -(-plan.steps // plan.evaluations))
+    figures: list[Tensor] = []
+    for step in range(first, last):
+        record = step % _RECORD_EVERY == 0 or step == last - 1
+        row = stage.step(step, record)
+        if row is not None:
+            figures.append(row)
+        if record and plan.progress is not None:
+            plan.progress(step + 1, plan.steps)
+    means = torch.stack(figures).cpu().tolist()
+    steps = [*range(-(-first // _RECORD_EVERY) * _RECORD_EVERY, last, _RECORD_EVERY), last]
+    for step, values in zip(steps, means, strict=False):
+        figures_row = dict(zip(stage.columns, values, strict=True))
+        memory["history"].append({"phase": stage.name, "step": step, **figures_row})
+    memory["history"][-1]["step"] = last
+    memory["step"] = last
+
+
+def _judge(stage: Stage, row: dict[str, Any]) -> None:
+    """Evaluate; keep the weights where the held-out figure is the best so far."""
+    state, memory = stage.state, stage.state.memory
+    row["heldout"] = stage.measure()
+    row["kept"] = row["heldout"] < memory["best"]
+    if row["step"] == 0:
+        memory["history"].append(row)
+    if row["kept"] or not state.best:
+        memory["best"], memory["waited"] = row["heldout"], 0
+        state.best = {k: v.detach().clone() for k, v in stage.kept.state_dict().items()}
+    else:
+        memory["waited"] += 1
