@@ -47,7 +47,7 @@ _BLOCK = 4096
 
 _CELLS, _REACH = 4096, 9.0
 _WIDTH = 2 * _REACH / _CELLS
-_CENTRES = (np.arange(_CELLS) + 0.5) * _WIDTH - _REACH
+_CENTRES = np.asarray((np.arange(_CELLS) + 0.5) * _WIDTH - _REACH, float)
 _FREQUENCIES = 2 * np.pi * np.fft.rfftfreq(_CELLS, _WIDTH)
 
 
@@ -183,8 +183,8 @@ def _choose_map(values: Array) -> tuple[int, float]:
             g = _smooth(_counts(m(seen)), _BANDWIDTHS)
             log_g = _with_wide_law(_log(g), _log_cauchy(_CENTRES[:, None]), len(seen))
             likelihood[i] += log_g @ _counts(m(unseen)) + _log_slope(m, unseen).sum()
-    i, j = np.unravel_index(np.argmax(likelihood), likelihood.shape)
-    return _KNOTS[i], float(_BANDWIDTHS[j])
+    row, column = np.unravel_index(np.argmax(likelihood), likelihood.shape)
+    return _KNOTS[row], float(_BANDWIDTHS[column])
 
 
 def _fit_kernel(rows: Array, *, columns: tuple[int, ...], knots: int, bandwidth: float) -> Density:
@@ -234,7 +234,7 @@ def _smooth(counts: Array, bandwidths: Array) -> Array:
     """Kernel densities on the grid from its counts (C,), one row for each bandwidth."""
     kernels = np.exp(-0.5 * (bandwidths[:, None] * _FREQUENCIES) ** 2)
     heights = np.fft.irfft(np.fft.rfft(counts) * kernels, _CELLS) / (counts.sum() * _WIDTH)
-    return np.maximum(heights, 0)
+    return np.asarray(np.maximum(heights, 0))
 
 
 def _counts(t: Array) -> Array:
@@ -244,7 +244,7 @@ def _counts(t: Array) -> Array:
 
 
 def _with_wide_law(log_g: Array, log_wide: Array, n: int) -> Array:
-    return np.logaddexp(log_g - np.log1p(1 / n), log_wide - np.log(n + 1))
+    return np.asarray(np.logaddexp(log_g - np.log1p(1 / n), log_wide - np.log(n + 1)))
 
 
 def _log_cauchy(t: Array) -> Array:
@@ -257,7 +257,7 @@ def _log_cauchy(t: Array) -> Array:
 def _log_slope(m: MonotoneMap, values: Array) -> Array:
     """Logarithm of the map's slope; the floor is for ties at an end knot, where it may be flat."""
     mean = (m.b[-1] - m.b[0]) / (m.a[-1] - m.a[0])
-    return np.log(np.maximum(m.slope(values), 1e-6 * mean))
+    return np.asarray(np.log(np.maximum(m.slope(values), 1e-6 * mean)))
 
 
 def _log(values: Array) -> Array:

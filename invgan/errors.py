@@ -3,7 +3,7 @@
 Every message says what was wrong, what came, and what to do about it.
 """
 
-__all__ = ["CorrectionRefused", "InputError", "InvganError", "ModelError", "OutsideError"]
+__all__ = ["CorrectionError", "InputError", "InvganError", "ModelError", "OutsideError"]
 
 
 class InvganError(Exception):
@@ -22,5 +22,5 @@ class OutsideError(InputError):
     """No parameter of the prior explains the observations (they lie outside the simulations)."""
 
 
-class CorrectionRefused(InvganError, RuntimeError):
+class CorrectionError(InvganError, RuntimeError):
     """The generator's draws are too far from the observations for re-weighting to be honest."""

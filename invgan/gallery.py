@@ -163,10 +163,10 @@ def _oscillator() -> GalleryProblem:
         x = rng.multivariate_normal(centre, cov, 2 * n)
         return np.asarray(x[np.isfinite(prior.log_prob(x))][:n])
 
-    observed = oscillator(exact(2000, 7))
+    observed = oscillator(exact(5000, 7))
     names = ("u(1)", "u(2)", "u(3)")
     problem = Problem(oscillator, prior, observed, outputs=names)
-    title = "damped oscillator (ODE), 3 -> 3, 2000 observed members"
+    title = "damped oscillator (ODE), 3 -> 3, 5000 observed members"
     return GalleryProblem(title, problem, exact)
 
 

@@ -96,9 +96,9 @@ def interpolate(
         None where the pairs span no area.
     """
     x, y = _some(x, _MAX_PAIRS), _some(y, _MAX_PAIRS)
-    (x1, x2), scale = [np.linspace(*_extent(column), size) for column in x.T], np.ptp(x, axis=0)
-    if len(x) < 4 or not np.all(scale > 0):
+    if len(x) < 4 or not np.all(np.ptp(x, axis=0) > 0):
         return None
+    (x1, x2), scale = [np.linspace(*_extent(column), size) for column in x.T], np.ptp(x, axis=0)
     try:
         cubic = CloughTocher2DInterpolator(x / scale, y)
     except QhullError:

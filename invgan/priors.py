@@ -71,18 +71,17 @@ Support = Box | Simplex
 
 @runtime_checkable
 class PriorLike(Protocol):
-    """What invgan asks of a prior. Any object with these members will do.
-
-    Attributes:
-        names: the D names of the parameters.
-        support: where the parameters live, a `Box` or a `Simplex`.
-    """
+    """What invgan asks of a prior. Any object with these members will do."""
 
     @property
-    def names(self) -> tuple[str, ...]: ...
+    def names(self) -> tuple[str, ...]:
+        """The D names of the parameters."""
+        ...
 
     @property
-    def support(self) -> Support: ...
+    def support(self) -> Support:
+        """Where the parameters live."""
+        ...
 
     def sample(self, n: int, rng: np.random.Generator) -> Array:
         """Draw n parameter vectors, shape (n, D), with no other randomness than rng's."""

@@ -58,9 +58,10 @@ class Findings:
     Attributes:
         problem: what was asked.
         simulations: the prior draws that were learnt from.
-        samples: the answer. Its info counts its own stage alone.
+        samples: the answer. Its info counts the seconds and model runs of sampling and correction
+            together, as `correct` leaves it.
         validation: what the model says of the answer.
-        raw: the generator's draws before their correction.
+        raw: the generator's draws before their correction; their info counts them alone.
         raw_validation: what the model says of these.
         baseline: MCMC's draws.
         baseline_validation: what the model says of these.
@@ -185,15 +186,15 @@ def _key(f: Findings) -> dict[str, Any]:
 
 
 def _distinct(samples: Samples) -> int:
-    return int(samples.info.get("distinct", len(np.unique(samples.x, axis=0))))
+    return len(np.unique(samples.x, axis=0))
 
 
 def _stages(f: Findings) -> dict[str, dict[str, Any]]:
     """Seconds and model runs of every stage; None for what nobody counted."""
     infos: dict[str, Mapping[str, Any]] = {
         "simulate": f.simulations.info,
-        "sample": (f.raw or f.samples).info,
-        "correct": f.samples.info if f.raw is not None else {},
+        "sample": (f.samples if f.raw is None else f.raw).info,
+        "correct": {} if f.raw is None else _beyond(f.samples.info, f.raw.info),
         "mcmc": f.baseline.info if f.baseline is not None else {},
         "validate": f.validation.info,
     }
@@ -206,19 +207,35 @@ def _stages(f: Findings) -> dict[str, dict[str, Any]]:
     return table
 
 
+def _beyond(info: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    """What a stage took, from sums after it and before it."""
+    keys = [key for key in ("seconds", "model_evaluations") if key in info]
+    return {key: max(info[key] - before.get(key, 0), 0) for key in keys}
+
+
 def _costs(f: Findings) -> dict[str, dict[str, Any]]:
     """What either road gave and took, beyond the prior simulations that they share."""
     stages = _stages(f)
     taken = {"cgan": ("train", "sample", "correct"), "mcmc": ("mcmc",)}
     return {
-        road: _cost(samples, [stages[s] for s in taken[road] if s in stages])
+        road: _cost(samples, _effective(f, road), [stages[s] for s in taken[road] if s in stages])
         for road, samples in _samples(f).items()
         if road in taken
     }
 
 
-def _cost(samples: Samples, stages: list[dict[str, Any]]) -> dict[str, Any]:
-    effective = samples.info.get("effective_samples")
+def _effective(f: Findings, road: str) -> float | None:
+    """How many independent draws the answer is worth; the generator's own are independent."""
+    info = _samples(f)[road].info
+    if road == "mcmc" or "effective_samples" in info:
+        return info.get("effective_samples")
+    drawn = len(f.samples if f.raw is None else f.raw)
+    return min(float(info.get("effective_share", 1.0)) * drawn, float(len(f.samples)))
+
+
+def _cost(
+    samples: Samples, effective: float | None, stages: list[dict[str, Any]]
+) -> dict[str, Any]:
     seconds = _total(stages, "seconds")
     return {
         "draws": len(samples),
@@ -409,8 +426,8 @@ def _number(value: Any) -> str:
         return "\N{EN DASH}"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, str):
-        return value
+    if not isinstance(value, int | float):
+        return str(value)
     if value == int(value) or 1000 <= abs(value) < 1e7:
         return f"{value:,.0f}" if abs(value) < 1e7 or isinstance(value, int) else f"{value:.4g}"
     return f"{value:.4g}"

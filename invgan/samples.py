@@ -117,8 +117,8 @@ class Samples:
             InputError: the file is missing or is not such a file.
         """
         meta, arrays = _load(path, ("x", "y", "weights"))
-        y = arrays.pop("y")
-        return cls(y=y if len(y) else None, **arrays, **meta)
+        y = arrays["y"] if len(arrays["y"]) else None
+        return cls(arrays["x"], y, arrays["weights"], **meta)
 
 
 def _save(

@@ -102,9 +102,9 @@ class TrainConfig(Section):
     layers: int = Field(default=3, ge=1, description="hidden layers of generator and critic")
     transforms: int = Field(default=3, ge=1, description="spline transforms of the flow head")
     smoothing: float = Field(
-        default=0.01,
+        default=0.1,
         ge=0,
-        description="noise on the parameters in the likelihood fit, in prior standard deviations",
+        description="first noise on the parameters in the head's fit, in prior sd; falls to 5 %",
     )
     gamma: float = Field(
         default=0.05, ge=0, description="weight of the R1 and R2 gradient penalties"

@@ -64,8 +64,8 @@ def _command(act: Callable[[Run], int]) -> Callable[[Run], int]:
     @main.command(name, help=act.__doc__)
     @click.argument("config", type=click.Path(path_type=Path))
     @click.option("--out", type=click.Path(path_type=Path), required=True, help="Run folder.")
-    @click.option("--device", help="auto, cpu, cuda, cuda:1 or mps, before the configuration's.")
-    @click.option("--seed", type=click.IntRange(min=0), help="Seed, before the configuration's.")
+    @click.option("--device", help="auto, cpu, cuda, cuda:1 or mps; replaces the configuration's.")
+    @click.option("--seed", type=click.IntRange(min=0), help="Seed; replaces the configuration's.")
     @click.option(
         "--resume/--overwrite", default=True, help="Keep finished stages (default) or redo them."
     )
@@ -193,11 +193,11 @@ def init(directory: Path, debug: bool) -> None:
 @main.command("gallery")
 def list_gallery() -> None:
     """List the ready problems, for `problem: {model: gallery:NAME}`."""
-    from invgan import gallery  # noqa: PLC0415
+    from invgan.gallery import PROBLEMS, get  # noqa: PLC0415
 
-    width = max(map(len, gallery.PROBLEMS))
-    for name in gallery.PROBLEMS:
-        click.echo(f"gallery:{name:<{width}}  {gallery.get(name).title}")
+    width = max(map(len, PROBLEMS))
+    for name in PROBLEMS:
+        click.echo(f"gallery:{name:<{width}}  {get(name).title}")
 
 
 def _rehearse(stage: str, problem: Problem, config: Config, options: _Options) -> int:
@@ -216,7 +216,7 @@ def _rehearse(stage: str, problem: Problem, config: Config, options: _Options) -
         click.echo(f"failures    {len(few.failed)} of 20 runs gave no finite output")
     runs, chain = config.simulate.n, config.mcmc
     lasting = duration(seconds / 20 * runs)
-    click.echo(f"simulate    {runs} runs of the model, about {lasting}")
+    click.echo(f"simulate    {runs} runs of the model, {lasting} at most")
     click.echo(f"train       head {config.train.head}, {config.train.steps} steps of the game")
     click.echo(
         f"sample      {config.sample.n} draws, {'' if config.sample.correct else 'not '}corrected"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from invgan.errors import CorrectionRefused, InvganError
+from invgan.errors import CorrectionError, InvganError
 
 if TYPE_CHECKING:
     from invgan.validation import Measure, Validation
@@ -101,7 +101,7 @@ def answering(debug: bool = False, out: Path | None = None) -> Iterator[None]:
         yield
     except KeyboardInterrupt as error:
         _leave(error, Code.STOPPED, f"stopped{_left(out)}", debug)
-    except CorrectionRefused as error:
+    except CorrectionError as error:
         _leave(error, Code.NOT_CONSISTENT, str(error), debug)
     except InvganError as error:
         _leave(error, Code.BAD_INPUT, str(error), debug)

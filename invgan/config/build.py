@@ -63,11 +63,11 @@ def _is_gallery(problem: ProblemConfig) -> bool:
 
 
 def _gallery_problem(name: str) -> Problem:
-    from invgan import gallery  # noqa: PLC0415  (most configurations do without)
+    from invgan.gallery import PROBLEMS, get  # noqa: PLC0415  (most configurations do without)
 
-    if name not in gallery.PROBLEMS:
-        raise unknown((name,), gallery.PROBLEMS, "a problem of the gallery")
-    return gallery.get(name).problem
+    if name not in PROBLEMS:
+        raise unknown((name,), PROBLEMS, "a problem of the gallery")
+    return get(name).problem
 
 
 def _moved(file: str, old: str | Path, new: str | Path) -> str:

@@ -82,17 +82,13 @@ def _parse(text: str, name: str) -> Any:
         raise InputError(f"{name} holds a character that no text has: {error.reason}") from None
     except RecursionError:
         raise InputError(f"{name} is nested too deeply to be a configuration") from None
-    except (
-        yaml.YAMLError,
-        ArithmeticError,
-        AttributeError,
-        LookupError,
-        TypeError,
-        ValueError,
-    ) as error:
-        raise InputError(
-            f"{name} holds a value that does not fit its tag, or too long a number"
-        ) from None
+    except _UNFIT:
+        unfit = "a value that does not fit its tag, or too long a number"
+        raise InputError(f"{name} holds {unfit}") from None
+
+
+# What the constructors of PyYAML raise on values such as `!!timestamp soon`.
+_UNFIT = (yaml.YAMLError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 class _Loader(yaml.SafeLoader):

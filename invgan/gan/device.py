@@ -15,7 +15,7 @@ from invgan.errors import InputError
 
 __all__ = ["choose_device", "few_threads", "generator_on", "to_array", "to_tensor"]
 
-_THREADS = 2
+_THREADS = 1
 
 
 def choose_device(name: str) -> torch.device:

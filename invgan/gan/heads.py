@@ -19,7 +19,7 @@ import zuko
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from invgan.gan.networks import initialise, perceptron
+from invgan.gan.networks import blank_linear, initialise, perceptron
 
 __all__ = ["FlowHead", "GaussianHead", "Head", "IdentityHead", "build_head", "log_prob"]
 
@@ -42,7 +42,7 @@ class GaussianHead(nn.Module):
     def __init__(self, features: int, outputs: int, hidden: int) -> None:
         super().__init__()
         self.features = features
-        self.skip = nn.Linear(outputs, features)
+        self.skip = blank_linear(outputs, features)
         self.network = perceptron(outputs, features + features * (features + 1) // 2, hidden, 2)
 
     def _moments(self, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -96,17 +96,15 @@ Head = IdentityHead | GaussianHead | FlowHead
 
 
 def build_head(
-    kind: str, features: int, outputs: int, hidden: int, transforms: int, rng: torch.Generator
+    kind: str, features: int, outputs: int, *, hidden: int, transforms: int, rng: torch.Generator
 ) -> Head:
     """A head with weights drawn from rng alone; the global generator is left as it was."""
-    with torch.random.fork_rng(devices=[]):
-        head: Head
-        if kind == "flow":
+    head: Head = IdentityHead()
+    if kind == "flow":
+        with torch.random.fork_rng(devices=[]):
             head = FlowHead(features, outputs, hidden, transforms)
-        elif kind == "gaussian":
-            head = GaussianHead(features, outputs, hidden)
-        else:
-            head = IdentityHead()
+    elif kind == "gaussian":
+        head = GaussianHead(features, outputs, hidden)
     initialise(head, rng)
     return head
 

@@ -189,13 +189,14 @@ class Inverse:
 def make_head(config: TrainConfig, features: int, width: int, seed: int) -> Head:
     """The head that the settings ask for, untrained, on the CPU."""
     rng = torch.Generator().manual_seed(seed)
-    return build_head(config.head, features, width, config.hidden, config.transforms, rng)
+    return build_head(
+        config.head, features, width, hidden=config.hidden, transforms=config.transforms, rng=rng
+    )
 
 
 def make_generator(config: TrainConfig, noise: int, features: int, width: int) -> Generator:
     """The generator that the settings ask for, on the CPU; its weights are to be filled in."""
-    with torch.random.fork_rng(devices=[]):
-        return Generator(noise, width, features, config.hidden, config.layers)
+    return Generator(noise, width, features, config.hidden, config.layers)
 
 
 def sample(

@@ -34,13 +34,16 @@ class LikelihoodStage:
     def step(self, step: int, record: bool) -> Tensor | None:
         """One likelihood step."""
         e, y = self._pairs.batch(self._config.batch_size, self.state.rng)
-        e = e + self._config.smoothing * torch.randn(
-            e.shape, generator=self.state.rng, device=e.device
-        )
+        noise = torch.randn(e.shape, generator=self.state.rng, device=e.device)
+        e = e + self._smoothing(step) * noise
         loss = -log_prob(self.kept, e, y).mean()
         rate = self._config.learning_rate * decay(step, self._config.head_steps)
         descend(self._optimiser, loss, rate, _LARGEST_GRADIENT)
         return loss.detach()[None] if record else None
+
+    def _smoothing(self, step: int) -> float:
+        """Falls geometrically to a twentieth over the first four fifths of the steps."""
+        return self._config.smoothing * 0.05 ** min(1.0, step / (0.8 * self._config.head_steps))
 
     @torch.no_grad()
     def measure(self) -> float:

@@ -1,14 +1,14 @@
 """The adversarial objective: pure functions of the critic's outputs.
 
-A critic D scores pairs. With ``a = D(x, y)`` on a real pair and ``b = D(G(z, y), y)`` on a generated
-one that shares its y, the relativistic paired game (Jolicoeur-Martineau 2018) is
+A critic D scores pairs. With ``a = D(x, y)`` on a real pair and ``b = D(G(z, y), y)`` on a
+generated one that shares its y, the relativistic paired game (Jolicoeur-Martineau 2018) is
 
     critic:     minimise  E softplus(-(a - b))
     generator:  minimise  E softplus(-(b - a))
 
-and the zero-centred gradient penalties R1 and R2 (Mescheder, Geiger and Nowozin 2018; Huang et al.
-2024) add ``gamma / 2 * (E |grad_x a|^2 + E |grad_x b|^2)`` to the critic's part, with which the game
-converges locally.
+and the zero-centred gradient penalties R1 and R2 (Mescheder, Geiger and Nowozin 2018; Huang et
+al. 2024) add ``gamma / 2 * (E |grad_x a|^2 + E |grad_x b|^2)`` to the critic's part, with which
+the game converges locally.
 """
 
 from __future__ import annotations

@@ -6,23 +6,28 @@ zero), so that before the first step its draws are those of the head it refines.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Critic", "Generator", "initialise", "perceptron"]
+__all__ = ["Critic", "Generator", "blank_linear", "initialise", "perceptron"]
 
 _SLOPE = 0.2
 
 
 def perceptron(inputs: int, outputs: int, hidden: int, layers: int) -> nn.Sequential:
     """Leaky-ReLU layers of equal width and a linear last one."""
-    widths = [inputs, *[hidden] * layers]
     steps: list[nn.Module] = []
-    for a, b in zip(widths[:-1], widths[1:], strict=True):
-        steps += [nn.Linear(a, b), nn.LeakyReLU(_SLOPE)]
-    return nn.Sequential(*steps, nn.Linear(widths[-1], outputs))
+    for a, b in pairwise([inputs, *[hidden] * layers]):
+        steps += [blank_linear(a, b), nn.LeakyReLU(_SLOPE)]
+    return nn.Sequential(*steps, blank_linear(hidden, outputs))
+
+
+def blank_linear(inputs: int, outputs: int) -> nn.Module:
+    """A linear layer whose weights are yet to be drawn, so that no global generator is touched."""
+    return nn.utils.skip_init(nn.Linear, inputs, outputs)
 
 
 class Generator(nn.Module):

@@ -42,8 +42,12 @@ class Stage(Protocol):
     """What the loop asks of a stage."""
 
     name: str
-    kept: nn.Module
     state: State
+
+    @property
+    def kept(self) -> nn.Module:
+        """The network whose best weights are kept."""
+        ...
 
     def step(self, step: int, record: bool) -> Tensor | None:
         """One optimiser step; where record is set, the figures named by `columns`."""

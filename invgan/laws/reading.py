@@ -117,13 +117,13 @@ def _one_law(name: str, raw: Any) -> dict[str, Any]:
     if name in LAWS and not (isinstance(raw, Mapping) and set(raw) & set(LAWS)):
         example = f"as in x1: {{{name}: ...}}"
         raise SettingError((name,), f"is a law without a name; put the name first, {example}")
-    if not isinstance(raw, Mapping) and (misspelt := unknown((name,), LAWS, "a law")).instead:
+    if isinstance(raw, list) and (misspelt := unknown((name,), LAWS, "a law")).instead:
         raise misspelt
     try:
         law = _canonical(raw)
         if set(law) & set(JOINT):
             raise SettingError(
-                (), f"is a joint law of several values: write {next(iter(law))} alone"
+                (), f"is a joint law of several values; write {next(iter(law))} alone"
             )
     except SettingError as error:
         raise error.under(name) from None

@@ -1,0 +1,188 @@
+"""Write docs/configuration.md from the settings themselves: ``python docs/make_configuration.py``.
+
+A test compares the committed file with what this makes, so that the reference cannot fall behind.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from invgan.config import ORDER, Config
+from invgan.laws import LAWS
+from invgan.settings import Section
+
+__all__ = ["configuration", "main"]
+
+INTRODUCTION = """\
+# Configuration
+
+*Made from the settings by `python docs/make_configuration.py`; edit those, not this page.*
+
+One YAML file says everything about a run:
+
+```sh
+invgan init mine                                  # writes mine/config.yml and mine/model.py
+invgan solve mine/config.yml --out runs/mine --dry-run
+invgan solve mine/config.yml --out runs/mine
+```
+
+```yaml
+problem:
+  model: model.py:rosenbrock
+  prior:
+    x1: {uniform: [-2, 2]}
+    x2: {uniform: [-2, 2]}
+  observations: {truncnorm: {mean: 350, sd: 50, low: 200, high: 500}}
+```
+
+Only `problem` is needed; everything else has a default. A setting that does not exist, or a value
+that is not possible, is refused before anything runs. The run folder keeps the resolved file, with
+every default written out, as `config.yml`.
+
+**A configuration can run code.** It names the file of a model, and solving runs that file, as does
+`--dry-run`. Treat the configuration of a stranger like a program of a stranger. Reading a file
+alone (`invgan.config.load_config`) opens and runs nothing that it names.
+
+The file is read by the rules of YAML 1.2: `1e5` is a number, `010` is ten, `no` is a word. A key
+may stand only once, and aliases (`*name`) are not used.
+"""
+
+MODEL = """\
+### The model
+
+| form | is |
+|---|---|
+| `model.py:rosenbrock` | a function in a file, which may import its neighbours |
+| `package.module:function` | a function of an installed module |
+| `gallery:rosenbrock` | a ready problem (`invgan gallery` lists them) |
+
+The paths of a model's file and of a table start at the configuration file. A ready problem brings
+its own prior, observations and outputs, which may be replaced.
+
+### Observations
+
+| form | is |
+|---|---|
+| `{normal: [350, 50]}` | a law, for a model of one output |
+| `{peak: {normal: [3, 1]}, day: {gamma: [2, 5]}}` | a law for each output, by name |
+| `{multivariate_normal: {mean: [0, 1], cov: [[1, 0], [0, 1]]}}` | one joint law |
+| `observed.csv` | a table whose first line names its columns |
+| `observed.npy` | an array (N, L) |
+| `[1.2, 3.4, 2.2]` | observed values of one output |
+| `[[1.2, 10], [3.4, 12]]` | observed rows, one column for each output |
+"""
+
+LAWS_TEXT = """\
+## Laws
+
+For priors and observations alike, with the arguments by list, in this order, or by name:
+`{uniform: [-2, 2]}` is `{uniform: {low: -2, high: 2}}`. Bounds of `truncnorm` may be infinite:
+`-.inf`, `.inf`.
+"""
+
+SCIPY_TEXT = """\
+`scipy` takes the law's shapes, `loc` and `scale` as scipy.stats calls them:
+`{scipy: {name: gennorm, beta: 1.5, scale: 2}}`, or `{scipy: [gennorm, 1.5, 0, 2]}`.
+`multivariate_normal` and `dirichlet` are laws of several values at once; as a prior they stand
+alone: `prior: {dirichlet: {alpha: [1, 1, 1], names: [sand, silt, clay]}}`.
+"""
+
+
+def configuration() -> str:
+    """The whole page."""
+    parts = [INTRODUCTION, "## At the top", _table(Config, [key for key in ORDER if _plain(key)])]
+    for key in ORDER:
+        if not _plain(key):
+            section: Any = Config.model_fields[key].annotation
+            parts += [f"## `{key}`", f"{section.__doc__}", _table(section)]
+        if key == "problem":
+            parts.append(MODEL)
+    parts += [LAWS_TEXT, _laws(), SCIPY_TEXT]
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def main() -> None:
+    """Write the page beside this file."""
+    Path(__file__).with_name("configuration.md").write_text(configuration(), encoding="utf-8")
+
+
+def _plain(key: str) -> bool:
+    kind = Config.model_fields[key].annotation
+    return not (isinstance(kind, type) and issubclass(kind, Section))
+
+
+def _table(section: type[Section], keys: list[str] | None = None) -> str:
+    rows = ["| setting | default | values | meaning |", "|---|---|---|---|"]
+    for key in keys or section.model_fields:
+        field = section.model_fields[key]
+        cells = [f"`{key}`", _default(field), _values(field), str(field.description)]
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def _laws() -> str:
+    rows = ["| law | arguments | |", "|---|---|---|"]
+    for name, section in LAWS.items():
+        arguments = [
+            f"`{key}` {field.description}" + ("" if field.is_required() else _optional(field))
+            for key, field in section.model_fields.items()
+        ]
+        rows.append(f"| `{name}` | {'; '.join(arguments)} | {section.__doc__} |")
+    return "\n".join(rows)
+
+
+def _optional(field: FieldInfo) -> str:
+    return " (may be left out)" if field.default is None else f" (default {field.default:g})"
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "needed"
+    if field.default is None:
+        return ""
+    value = str(field.default).lower() if isinstance(field.default, bool) else field.default
+    return f"`{value}`"
+
+
+def _values(field: FieldInfo) -> str:
+    return f"{_words(field.annotation)}{_range(field)}"
+
+
+def _words(kind: Any) -> str:
+    """A type as a reader says it."""
+    if get_origin(kind) is Literal:
+        return ", ".join(f"`{value}`" for value in get_args(kind))
+    if get_origin(kind) in (Union, UnionType):
+        return " or ".join(_words(part) for part in get_args(kind) if part is not NoneType)
+    if get_origin(kind) is list and get_args(kind) != (Any,):
+        return f"list of {_words(get_args(kind)[0])}"
+    return _KINDS.get(get_origin(kind) or kind, str(kind))
+
+
+def _range(field: FieldInfo) -> str:
+    signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
+    limits = [
+        f"{sign} {getattr(limit, name):g}"
+        for limit in field.metadata
+        for name, sign in signs.items()
+        if hasattr(limit, name)
+    ]
+    return f" {', '.join(limits)}" if limits else ""
+
+
+_KINDS = {
+    int: "whole number",
+    float: "number",
+    bool: "true or false",
+    str: "text",
+    dict: "mapping",
+    list: "list",
+}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""Push-forward correction: draws that agree with the observations whatever the generator's blur.
+
+The generator's draws x, pushed through the model, have some density p_G of outputs that is nearly
+P_Y. Weights ``w = P_Y(y) / p_G(y)`` make their push-forward exact and leave the law of x given y as
+it is. The mean weight should be one; the effective share ``(sum w)^2 / (n sum w^2)`` says how much
+had to be corrected (Kong 1992), and where it is small the generator has failed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from invgan.errors import CorrectionError, InputError
+from invgan.observations import Law, Table
+from invgan.problem import Problem
+from invgan.ratio import log_ratio
+from invgan.samples import Samples
+from invgan.simulate import evaluate
+
+__all__ = ["correct", "push_forward"]
+
+Array = NDArray[np.float64]
+Progress = Callable[[int, int], None]
+
+_SMALLEST_SHARE = 0.1
+_REPEATED = 0.05
+_MOST_REFERENCE = 100_000
+
+
+def push_forward(
+    problem: Problem, samples: Samples, *, seed: int = 0, progress: Progress | None = None
+) -> Samples:
+    """The samples with the model's outputs filled in; those without finite outputs are dropped.
+
+    Raises:
+        ModelError: the model raised or returned another shape.
+        CorrectionError: no draw has finite outputs.
+    """
+    if samples.y is not None:
+        return samples
+    y = evaluate(problem, samples.x, seed=seed, progress=progress)
+    good = np.isfinite(y).all(axis=1)
+    if not good.any():
+        raise CorrectionError("the model gives finite outputs for none of the draws")
+    info = {
+        **samples.info,
+        "model_evaluations": len(y) * problem.repeats,
+        "not_finite": int(len(y) - good.sum()),
+    }
+    return Samples(
+        samples.x[good], y[good], samples.weights[good], samples.names, samples.outputs, info
+    )
+
+
+def correct(
+    problem: Problem,
+    samples: Samples,
+    n: int | None = None,
+    *,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Samples:
+    """Make draws data-consistent: run the model on them, weigh, and resample.
+
+    Args:
+        problem: model and observations.
+        samples: the generator's draws, best half as many again as wanted.
+        n: how many draws to return; by default as many as keep 95 % of them distinct.
+
+    Other Args:
+        seed: of the ratio's folds and of the resampling.
+        progress: called with (model runs done, total).
+
+    Returns:
+        Draws that count equally. ``info`` gains mean_weight, effective_share, largest_weight,
+        distinct (the share of distinct points) and ratio (the classifier that was chosen).
+
+    Raises:
+        InputError: the question is the posterior, where there is nothing to correct.
+        CorrectionError: the effective share is below 0.1: the generator has failed.
+    """
+    if problem.question == "posterior":
+        raise InputError("correct is for question='population'; a posterior has no push-forward")
+    started = time.perf_counter()
+    reference_seed, ratio_seed, pick_seed, noise_seed = (
+        int(s) for s in np.random.SeedSequence(seed).generate_state(4)
+    )
+    pushed = push_forward(problem, samples, seed=noise_seed, progress=progress)
+    y = _outputs(pushed)
+    reference = _reference(problem, len(y), reference_seed)
+    ratio = log_ratio(reference, y, seed=ratio_seed)
+    weights = pushed.weights * np.exp(ratio.log) * _possible(problem, y)
+    share = _check_share(weights)
+    mean = float(weights.mean())
+    weights = weights / mean
+    n = n or _most_distinct(weights)
+    rows = _resampled(weights, n, np.random.default_rng(pick_seed))
+    info = {
+        **pushed.info,
+        "seconds": pushed.info.get("seconds", 0.0) + time.perf_counter() - started,
+        "mean_weight": mean,
+        "effective_share": share,
+        "largest_weight": float(weights.max()),
+        "distinct": len(np.unique(rows)) / len(rows),
+        "ratio": ratio.chosen,
+        "ratio_gain": ratio.gain,
+    }
+    return Samples(pushed.x[rows], y[rows], np.ones(n), pushed.names, pushed.outputs, info)
+
+
+def _outputs(samples: Samples) -> Array:
+    if samples.y is None:
+        raise InputError("the samples have no outputs; push them through the model first")
+    return samples.y
+
+
+def _reference(problem: Problem, n: int, seed: int) -> Array:
+    """Rows of P_Y: all of a table, or many draws of a law."""
+    seen = problem.observations
+    if isinstance(seen, Table):
+        return seen.rows
+    return seen.sample(min(4 * n, _MOST_REFERENCE), np.random.default_rng(seed))
+
+
+def _possible(problem: Problem, y: Array) -> Array:
+    """Zero for outputs that the observed law excludes, one for others; shape (n,)."""
+    seen = problem.observations
+    if isinstance(seen, Law):
+        return np.isfinite(seen.log_prob(y)).astype(float)
+    return np.ones(len(y))
+
+
+def _check_share(weights: Array) -> float:
+    total = float(weights.sum())
+    share = total**2 / (len(weights) * float(np.square(weights).sum())) if total > 0 else 0.0
+    if share < _SMALLEST_SHARE:
+        raise CorrectionError(
+            f"the correction would rest on {share:.1%} of the draws and 10 % are needed to trust "
+            "it: the generator's draws do not reproduce the observations. Use more simulations "
+            "(simulate.n), more steps (train.steps), or a prior that reaches the observations"
+        )
+    return share
+
+
+def _most_distinct(weights: Array) -> int:
+    """The largest number of draws of which no more than 5 % are expected to be repeats."""
+    low, high = 1, len(weights)
+    while low < high:
+        n = (low + high + 1) // 2
+        repeated = np.maximum(n * weights / weights.sum() - 1, 0).sum() / n
+        low, high = (n, high) if repeated <= _REPEATED else (low, n - 1)
+    return low
+
+
+def _resampled(weights: Array, n: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Indices of n draws in proportion to their weights, in random order.
+
+    Systematic resampling of the shuffled draws: none is repeated whose expected count is below
+    one, so draws stay distinct where the weights allow.
+    """
+    order = rng.permutation(len(weights))
+    ends = np.cumsum(weights[order])
+    ticks = (rng.random() + np.arange(n)) * ends[-1] / n
+    return rng.permutation(order[np.minimum(np.searchsorted(ends, ticks), len(ends) - 1)])

@@ -1,0 +1,134 @@
+"""Predictability: whether any parameter of the prior explains the observations.
+
+P_Y must live where the prior's outputs live. Three signs that it does not: observed values beyond
+all simulated ones in some column; observed rows far from every simulated row, though each column
+is in range; and a mean of ``r(y) = P_Y(y) / q_Y(y)`` over prior simulations that falls short of
+one by the mass of observations that no simulation reaches (Butler, Jakeman and Wildey 2018).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from invgan.density import fit_density, observed_log_prob
+from invgan.errors import OutsideError
+from invgan.monotone import normal_scores
+from invgan.observations import Table
+from invgan.problem import Problem
+from invgan.samples import Simulations
+from invgan.simulate import sort_repeats
+from invgan.validation import Measure
+
+__all__ = ["check_predictability", "explained"]
+
+Array = NDArray[np.float64]
+
+_LARGEST_SHARE = 0.05
+_LEAST_MASS = 0.8
+_TARGET_ROWS, _TREE_ROWS, _PROBES = 5_000, 50_000, 2_000
+_FEW_OUTPUTS = 3
+
+
+def check_predictability(problem: Problem, simulations: Simulations, *, seed: int = 0) -> None:
+    """Refuse observations that no parameter of the prior explains.
+
+    Raises:
+        OutsideError: more than 5 % of the observations lie outside the simulated outputs; the
+            message names the column, the share and both ranges.
+    """
+    rows = _observed(problem, np.random.default_rng(seed))
+    names = _columns(problem)
+    low, high = simulations.y.min(axis=0), simulations.y.max(axis=0)
+    shares = np.mean((rows < low) | (rows > high), axis=0)
+    j = int(np.argmax(shares))
+    if shares[j] > _LARGEST_SHARE:
+        raise OutsideError(
+            f"{shares[j]:.0%} of the observations lie outside the simulated outputs in column "
+            f"{names[j]!r} (simulated {low[j]:.4g} to {high[j]:.4g}, observed {rows[:, j].min():.4g} "
+            f"to {rows[:, j].max():.4g}): no parameter of the prior explains them; widen the "
+            "prior, or check the units of the observations"
+        )
+    apart = _far(rows, simulations.y, seed)
+    if apart > _LARGEST_SHARE:
+        raise OutsideError(
+            f"{apart:.0%} of the observations lie outside the simulated outputs taken together "
+            f"({', '.join(names)}), though each column is in range: no parameter of the prior "
+            "explains such a combination; check the order of the columns, or the model"
+        )
+
+
+def explained(problem: Problem, simulations: Simulations, *, seed: int = 0) -> list[Measure]:
+    """The same as figures for the report."""
+    rows = _observed(problem, np.random.default_rng(seed))
+    low, high = simulations.y.min(axis=0), simulations.y.max(axis=0)
+    shares = np.mean((rows < low) | (rows > high), axis=0)
+    limit = _LARGEST_SHARE
+    measures = [
+        Measure("outside", name, float(share), limit, bool(share <= limit),
+                "share of observations beyond every simulated output")
+        for name, share in zip(_columns(problem), shares, strict=True)
+    ]  # fmt: skip
+    if len(shares) > 1:
+        apart = _far(rows, simulations.y, seed)
+        measures.append(
+            Measure("outside jointly", None, apart, limit, apart <= limit,
+                    "share of observed rows far from every simulated row")
+        )  # fmt: skip
+    if problem.question == "population" and len(shares) <= _FEW_OUTPUTS:
+        measures.append(_explained_mass(problem, simulations, seed))
+    return measures
+
+
+def _explained_mass(problem: Problem, simulations: Simulations, seed: int) -> Measure:
+    """One minus the mean of r over simulations that the density of the outputs did not see."""
+    fitted, kept = simulations.training.y, simulations.selection.y
+    below = fit_density(fitted, seed=seed)
+    above = observed_log_prob(problem.observations, seed=seed)
+    r = np.exp(np.clip(above(kept) - below.log_prob(kept), -700, 700))
+    error = float(r.std()) / math.sqrt(len(r))
+    missing = 1 - float(r.mean())
+    limit = (1 - _LEAST_MASS) + 3 * error
+    return Measure(
+        "explained mass", None, missing, limit, missing <= limit,
+        "share of the observed law that the prior's simulations do not reach (1 - mean of r)",
+    )  # fmt: skip
+
+
+def _far(rows: Array, y: Array, seed: int) -> float:
+    """Share of rows further from their nearest simulation than any simulation is from its own.
+
+    The yardstick is twice the largest such distance among a random part of the simulations, on
+    the scale of normal scores.
+    """
+    if y.shape[1] == 1:
+        return 0.0
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(y))
+    maps = [normal_scores(column) for column in y.T]
+
+    def scored(v: Array) -> Array:
+        return np.stack([m(c) for m, c in zip(maps, v.T, strict=True)], axis=1)
+
+    probes = min(_PROBES, len(y) // 4)
+    tree = cKDTree(scored(y[order[probes : probes + _TREE_ROWS]]))
+    usual = tree.query(scored(y[order[:probes]]))[0].max()
+    return float(np.mean(tree.query(scored(rows))[0] > 2 * usual))
+
+
+def _observed(problem: Problem, rng: np.random.Generator) -> Array:
+    seen = problem.observations
+    if not isinstance(seen, Table):
+        return seen.sample(_TARGET_ROWS, rng)
+    if problem.question == "posterior":
+        return sort_repeats(seen.rows[None]).reshape(1, -1)
+    return seen.rows
+
+
+def _columns(problem: Problem) -> list[str]:
+    if problem.repeats == 1:
+        return list(problem.outputs)
+    return [f"{name}, repeat {r + 1}" for r in range(problem.repeats) for name in problem.outputs]

@@ -1,0 +1,224 @@
+"""Figures: every shape can be drawn, and what is drawn is what was given."""
+
+import io
+import os
+import subprocess
+import sys
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.patches import StepPatch
+
+from invgan import plots
+
+
+def _drawn(figure):
+    """Render a figure, which is where most of matplotlib's complaints come from."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=40)
+    assert buffer.getvalue().startswith(b"\x89PNG")
+    return figure
+
+
+def _cloud(n, width, seed=0):
+    return np.random.default_rng(seed).normal(size=(n, width))
+
+
+def _names(width, stem="x"):
+    return tuple(f"{stem}{j + 1}" for j in range(width))
+
+
+def _paraboloid(n=4000):
+    x = np.random.default_rng(1).uniform(-1, 1, (n, 2))
+    return x, x[:, 0] ** 2 + 2 * x[:, 1]
+
+
+@pytest.mark.parametrize("width", [1, 2, 5, 12])
+@pytest.mark.parametrize("outputs", [1, 3])
+@pytest.mark.parametrize("n", [1, 400])
+def test_both_panels_can_be_drawn_for_every_shape(width, outputs, n):
+    x, y, seen = _cloud(n, width), _cloud(n, outputs, 1), _cloud(50, outputs, 2)
+    figure = plots.plot_figure6(
+        x, y, seen, _names(width), _names(outputs, "y"), prior_x=_cloud(60, width, 3), baseline_y=y
+    )
+    a1, a2 = _drawn(figure).subfigs
+    assert len(a1.axes) == 1
+    assert [axes.get_xlabel() for axes in a2.axes] == list(_names(outputs, "y"))
+
+
+@pytest.mark.parametrize(
+    ("width", "n"), [(1, 1), (1, 700), (2, 1), (2, 8), (2, 700), (5, 8), (5, 700), (12, 5)]
+)
+def test_corner_has_one_panel_for_each_pair_and_names_both_roads(width, n):
+    figure = plots.plot_corner(_cloud(n, width), _cloud(n, width, 1), _names(width))
+    assert len(_drawn(figure).axes) == min(width, plots.MAX_CORNER) ** 2
+    assert [text.get_text() for text in figure.legends[0].texts] == ["cGAN", "MCMC"]
+
+
+def test_corner_without_mcmc_and_with_the_truth():
+    figure = _drawn(plots.plot_corner(_cloud(300, 2), None, _names(2), truth=[0.1, 0.2]))
+    assert [text.get_text() for text in figure.legends[0].texts] == ["cGAN", "truth"]
+
+
+@pytest.mark.parametrize("repeated", [1, 3])
+def test_draws_that_coincide_can_be_drawn(repeated):
+    x = np.repeat(_cloud(repeated, 2), 100, axis=0)
+    _drawn(plots.plot_corner(x, x, _names(2)))
+    _drawn(plots.plot_figure6(x, x, x, _names(2), _names(2, "y"), prior_x=x))
+
+
+def test_one_heavy_draw_among_many_can_be_drawn():
+    x = np.concatenate([np.zeros((5000, 2)), _cloud(300, 2)])
+    _drawn(plots.plot_corner(x, _cloud(5000, 2), _names(2)))
+
+
+def test_figures_are_not_kept_by_pyplot(tmp_path):
+    plots.save_png(plots.plot_corner(_cloud(100, 2), _cloud(100, 2), _names(2)), tmp_path / "c.png")
+    assert plt.get_fignums() == []
+    assert [path.name for path in tmp_path.iterdir()] == ["c.png"]
+
+
+def test_no_display_is_asked_for(tmp_path):
+    code = (
+        "import sys, numpy as np\n"
+        "from invgan import plots\n"
+        "plots.save_png(plots.plot_corner(np.eye(3), None, ('a', 'b', 'c')), sys.argv[1])\n"
+        "assert 'tkinter' not in sys.modules\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "DISPLAY"}
+    environment["MPLBACKEND"] = "tkagg"
+    target = tmp_path / "c.png"
+    subprocess.run([sys.executable, "-c", code, str(target)], check=True, env=environment)
+    assert target.is_file()
+
+
+def test_the_same_figure_gives_the_same_file(tmp_path):
+    for name in ("a.png", "b.png"):
+        plots.save_png(plots.plot_corner(_cloud(100, 2), None, _names(2)), tmp_path / name)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+@pytest.mark.parametrize("moved", [(0, 1), (2, 4), (3, 1)])
+def test_the_pair_that_moved_most_is_drawn(moved):
+    prior, x = _cloud(2000, 5), _cloud(2000, 5, 1)
+    x[:, moved] = 0.1 * x[:, moved] + 1
+    assert plots.strongest(x, prior, 2) == sorted(moved)
+    axes = plots.plot_answer(x, _names(5), prior_x=prior).axes[0]
+    low, high = (_names(5)[j] for j in sorted(moved))
+    assert (axes.get_xlabel(), axes.get_ylabel()) == (low, high)
+
+
+def test_without_prior_draws_the_first_pair_is_drawn():
+    assert plots.strongest(_cloud(10, 5), None, 2) == [0, 1]
+    assert plots.strongest(_cloud(10, 1), None, 2) == [0]
+
+
+def test_histograms_have_area_one_and_follow_the_draws():
+    y, seen = _cloud(20_000, 1), _cloud(20_000, 1, 1) + 2
+    axes = plots.plot_pushforward(y, seen, ("y",)).axes[0]
+    drawn = {patch.get_label(): patch.get_data() for patch in axes.patches}
+    for label, centre in (("observed", 2), ("model at cGAN draws", 0)):
+        values, edges, _ = drawn[label]
+        middle, area = (edges[1:] + edges[:-1]) / 2, values * np.diff(edges)
+        assert area.sum() == pytest.approx(1, abs=0.01)
+        assert (middle * area).sum() == pytest.approx(centre, abs=0.05)
+
+
+def test_one_experiment_is_lines_where_it_was_observed():
+    axes = plots.plot_pushforward(
+        _cloud(500, 1), np.array([[0.2], [0.4]]), ("y",), single=True
+    ).axes[0]
+    lines = [line.get_xdata()[0] for line in axes.lines]
+    assert lines == [0.2, 0.4]
+    assert "observed" not in [p.get_label() for p in axes.patches if isinstance(p, StepPatch)]
+
+
+def test_outputs_beyond_the_twelfth_are_counted_in_words():
+    y = _cloud(40, 15)
+    figure = _drawn(plots.plot_pushforward(y, y, _names(15, "y")))
+    assert len(figure.axes) == plots.MAX_OUTPUTS
+    words = [text.get_text() for text in figure.legends[0].texts]
+    assert "(3 more outputs are not drawn)" in words
+
+
+def test_a_surface_is_the_model_between_its_simulations():
+    x, y = _paraboloid()
+    surface = plots.interpolate(x, y, "y", (0.5, 0.5, 0.1))
+    truth = surface.x1[None, :] ** 2 + 2 * surface.x2[:, None]
+    inside = (np.abs(surface.x1) < 0.9)[None, :] & (np.abs(surface.x2) < 0.9)[:, None]
+    assert np.abs(surface.y - truth)[inside].max() < 0.01
+    assert np.nanmax(np.abs(surface.y - truth)) < 0.2
+    assert surface.marks == (0.1, 0.5)
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        np.stack([np.linspace(0, 1, 50), 1 - np.linspace(0, 1, 50)], axis=1),
+        np.zeros((50, 2)),
+        np.zeros((2, 2)),
+    ],
+    ids=["on a line", "at a point", "too few"],
+)
+def test_pairs_without_an_area_have_no_surface(x):
+    assert plots.interpolate(x, x[:, 0], "y") is None
+
+
+def test_contours_are_drawn_with_the_observed_marks():
+    x, y = _paraboloid()
+    surface = plots.interpolate(x, y, "out", (0.5, 99.0))
+    figure = _drawn(plots.plot_answer(x[:100], _names(2), surface, x))
+    words = [text.get_text() for text in figure.legends[0].texts]
+    assert "out = 0.5" in words, "99 lies outside the model's range and has no contour"
+
+
+def test_a_constant_output_has_no_contours_but_is_drawn():
+    x, y = _paraboloid()
+    _drawn(plots.plot_answer(x, _names(2), plots.interpolate(x, 0 * y, "y"), x))
+
+
+@pytest.mark.parametrize("name", ["$a$", "a$\\frac$", "x_1^2", "<b>", "n" * 200, ""])
+def test_names_are_plain_text(name):
+    figure = _drawn(plots.plot_corner(_cloud(50, 2), None, (name, "y")))
+    _drawn(plots.plot_answer(_cloud(50, 2), (name, "y")))
+    assert len(figure.axes[2].get_xlabel()) <= 42
+
+
+def _history(steps=300):
+    rng = np.random.default_rng(0)
+    head = [{"phase": "head", "step": i, "train_nll": 1 / (i + 1)} for i in range(20)]
+    keys = ("critic_loss", "generator_loss", "critic_real", "critic_fake", "critic_grad_norm")
+    game = [
+        {"phase": "gan", "step": i, **dict(zip(keys, rng.uniform(0.1, 1, 5), strict=True))}
+        for i in range(steps)
+    ]
+    for i in range(0, steps, 50):
+        game[i] |= {"heldout": float(rng.uniform()), "kept": i != 50}
+    return [*head, *game]
+
+
+def _titles(history):
+    return [axes.get_title(loc="left") for axes in _drawn(plots.plot_history(history)).axes]
+
+
+def test_history_has_a_panel_for_whatever_was_recorded():
+    assert len(_titles(_history())) == 5
+    assert _titles([row for row in _history() if row["phase"] == "head"]) == [
+        "head: negative log-likelihood"
+    ]
+
+
+def test_history_may_be_empty_or_hold_nothing_finite():
+    assert _titles([]) == []
+    assert _titles([{"phase": "gan", "step": 1, "critic_loss": float("nan")}, {}]) == []
+    assert _titles([{"phase": "gan", "step": 1, "critic_loss": None, "heldout": 0.1}]) == [
+        "held-out two-sample measure"
+    ]
+
+
+def test_history_tells_kept_generators_from_others():
+    axes = plots.plot_history(_history()).axes[-1]
+    dots = {line.get_label(): line.get_xdata() for line in axes.lines}
+    assert dots["not kept"].tolist() == [50]
+    assert dots["kept"].tolist() == [0, 100, 150, 200, 250]

@@ -1,0 +1,331 @@
+"""The report: everything that was found is in it, nothing that it shows is loaded or executed."""
+
+import base64
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from invgan.errors import InputError
+from invgan.priors import Prior
+from invgan.problem import Problem
+from invgan.report import SCHEMA, Findings, write_report
+from invgan.samples import Samples, Simulations
+from invgan.validation import Measure, Validation
+
+HISTORY = [
+    {"phase": "head", "step": 1, "train_nll": 2.0, "heldout_nll": 2.1},
+    {"phase": "head", "step": 2, "train_nll": 1.0, "heldout_nll": 1.1},
+    {"phase": "gan", "step": 1, "critic_loss": 0.7, "generator_loss": 0.7, "heldout": 0.1},
+]
+EVIL = "<script>alert(1)</script>"
+
+
+class _Reader(HTMLParser):
+    """What a browser would see: the elements with their attributes, and the text."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.elements, self.words = [], []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+    def tags(self, name):
+        return [attrs for tag, attrs in self.elements if tag == name]
+
+
+def _rosenbrock(x):
+    return 100 * (x[:, 1:] - x[:, :1] ** 2) ** 2 + (1 - x[:, :1]) ** 2
+
+
+def _draws(x, names=("x1", "x2"), outputs=("y",), **info):
+    return Samples(x, _rosenbrock(x), np.ones(len(x)), names, outputs, info)
+
+
+def _validation(verdict, shift, reason):
+    measures = (
+        Measure("KS", "y", 0.0123 + shift, 0.0345, shift == 0, "largest gap of the two"),
+        Measure("C2ST", None, 0.5034 + shift, 0.5212, shift == 0),
+    )
+    return Validation(verdict, (reason,), measures, {"seconds": 1.5, "model_evaluations": 7})
+
+
+def _findings(names=("x1", "x2"), output="y", reason="All checks are below their floors."):
+    """Rosenbrock: exact draws by rejection as the answer, blurred ones as the baseline."""
+    rng = np.random.default_rng(0)
+    prior = Prior({name: stats.uniform(-2, 4) for name in names})
+    law = stats.truncnorm(-3, 3, loc=350, scale=50)
+    problem = Problem(_rosenbrock, prior, law, outputs=[output])
+    x = prior.sample(3000, rng)
+    y = _rosenbrock(x)
+    near = x[np.abs(y[:, 0] - 350) < 80]
+    blurred = np.clip(near + rng.normal(0, 0.02, near.shape), -2, 2)
+    info = {"seed": 1, "seconds": 2.0, "model_evaluations": 3003}
+    return Findings(
+        problem,
+        Simulations(x, y, names, (output,), x[:3] + 0.01, info),
+        _draws(near, names, seconds=1.0, model_evaluations=50, effective_share=0.9612, seed=4),
+        _validation("consistent", 0, reason),
+        raw=_draws(near * 0.99, names, seconds=0.5, model_evaluations=40, seed=3),
+        raw_validation=_validation("not consistent", 0.2, "KS is too large."),
+        baseline=_draws(
+            blurred,
+            names,
+            seconds=4.0,
+            model_evaluations=64000,
+            effective_samples=2000.0,
+            converged=False,
+            message="the chain is 11 autocorrelation times long and 50 are needed",
+            acceptance=0.314,
+            autocorrelation_time=dict.fromkeys(names, 81.25),
+            split_rhat=dict.fromkeys(names, float("nan")),
+        ),
+        baseline_validation=_validation("consistent", 0.1, "The chain passes."),
+        comparison={"C2ST in x": 0.5077, "Wasserstein-1 in x": float("inf")},
+        history=HISTORY,
+        settings={"seed": 17, "train": {"steps": 6000, "head": "flow"}, "problem": {}},
+        seconds={"simulate": 2.0, "train": 100.0, "sample": 0.5, "correct": 1.0, "mcmc": 4.0},
+    )
+
+
+def _without_draws(findings):
+    samples = replace(findings.samples, x=np.empty((0, 2)), y=None, weights=np.empty(0))
+    return replace(findings, samples=samples)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    findings = _findings()
+    path = write_report(findings, tmp_path_factory.mktemp("run") / "rosenbrock")
+    return findings, path, _Reader(path.read_text(encoding="utf-8"))
+
+
+def _strict(path):
+    def refuse(constant):
+        raise AssertionError(f"{constant} is not JSON")
+
+    return json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
+
+
+def test_it_opens_with_the_verdict_and_its_reasons(written):
+    findings, _, page = written
+    assert page.text.index("✓ Consistent") < page.text.index("The answer")
+    assert all(reason in page.text for reason in findings.validation.reasons)
+
+
+@pytest.mark.parametrize("verdict", ["consistent", "not consistent", "not answerable"])
+def test_every_verdict_has_a_banner_of_its_own(tmp_path, verdict):
+    findings = _without_draws(
+        replace(_findings(), validation=Validation(verdict, ("Because.",), ()), history=())
+    )
+    page = _Reader(write_report(findings, tmp_path).read_text(encoding="utf-8"))
+    classes = {"consistent": "good", "not consistent": "bad", "not answerable": "unknown"}
+    assert page.tags("section")[0]["class"].split() == ["banner", classes[verdict]]
+    assert f"{verdict.capitalize()} The" in page.text
+    assert "Because." in page.text
+
+
+def test_every_measure_stands_there_with_its_floor_for_every_road(written):
+    _, _, page = written
+    for figure in ("0.0123", "0.0345", "0.5034", "0.5212", "0.2123", "0.7034", "0.1123", "0.6034"):
+        assert figure in page.text
+    assert page.text.count("✓ passed") == 2
+    assert page.text.count("✗ failed") == 4
+    assert "largest gap of the two" in page.text
+
+
+def test_the_other_findings_stand_there(written):
+    _, _, page = written
+    for words in (
+        "0.9612",
+        "0.5077",
+        "Wasserstein-1 in x",
+        "the chain is 11 autocorrelation times long and 50 are needed",
+        "Not converged",
+        "0.314",
+        "81.25",
+        "3 of 3,003 simulations",
+        "6000",
+        "67,060",
+        "64,000",
+        "numpy",
+    ):
+        assert words in page.text, words
+
+
+def test_nothing_is_loaded_from_elsewhere(written):
+    _, path, page = written
+    html = path.read_text(encoding="utf-8")
+    assert "http://" not in html
+    assert "https://" not in html
+    assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in page.elements}
+    assert "url(" not in html
+    assert all(image["src"].startswith("data:image/png;base64,") for image in page.tags("img"))
+    policy = next(
+        m["content"] for m in page.tags("meta") if "content" in m and "default" in m["content"]
+    )
+    assert policy.startswith("default-src 'none'")
+
+
+def test_figures_are_embedded_and_lie_beside_the_page(written):
+    _, path, page = written
+    names = ["corner", "figure6", "history"]
+    assert sorted(file.stem for file in (path.parent / "figures").iterdir()) == names
+    embedded = {base64.b64decode(i["src"].partition(",")[2]) for i in page.tags("img")}
+    assert embedded == {(path.parent / "figures" / f"{name}.png").read_bytes() for name in names}
+    assert all(image["alt"] for image in page.tags("img"))
+
+
+def test_results_are_strict_json_with_the_same_figures(written):
+    findings, path, _ = written
+    results = _strict(path.parent / "results.json")
+    assert results["schema"] == SCHEMA
+    assert results["verdict"] == "consistent"
+    assert results["reasons"] == list(findings.validation.reasons)
+    assert results["measures"]["raw"][0]["value"] == pytest.approx(0.2123)
+    assert results["comparison"] == {"C2ST in x": 0.5077, "Wasserstein-1 in x": None}
+    assert results["info"]["mcmc"]["split_rhat"] == {"x1": None, "x2": None}
+    assert results["key"]["model_evaluations"] == 3003 + 50 + 64000 + 7
+    assert results["costs"]["cgan"]["seconds"] == pytest.approx(101.5)
+    assert results["stages"]["sample"]["model_evaluations"] == 40
+    assert results["stages"]["correct"]["model_evaluations"] == 10
+    assert results["costs"]["cgan"]["model_evaluations"] == 50
+    draws = len(findings.samples)
+    assert results["costs"]["cgan"]["effective_samples"] == pytest.approx(0.9612 * draws)
+    assert results["costs"]["mcmc"]["effective_samples_per_second"] == pytest.approx(500)
+    assert results["seeds"] == {"run": 17, "simulations": 1, "cgan": 4, "raw": 3}
+    assert results["settings"]["train"]["steps"] == 6000
+    assert {"invgan", "torch", "python", "platform"} <= set(results["versions"])
+
+
+def test_quantiles_are_those_of_the_draws(written):
+    findings, path, _ = written
+    results = _strict(path.parent / "results.json")["quantiles"]
+    x = findings.samples.x
+    for j, name in enumerate(("x1", "x2")):
+        found = results[name]["cgan"]
+        assert found["mean"] == pytest.approx(x[:, j].mean())
+        assert found["sd"] == pytest.approx(x[:, j].std())
+        assert found["q95"] == pytest.approx(np.quantile(x[:, j], 0.95), abs=0.05)
+    assert results["x1"]["prior"]["q05"] == pytest.approx(-1.8, abs=0.1)
+    assert set(results["x1"]) == {"prior", "cgan", "mcmc"}
+
+
+def test_weights_count(tmp_path):
+    findings = _findings()
+    weights = (findings.samples.x[:, 0] > 0) * 1.0
+    samples = replace(findings.samples, weights=weights / weights.mean())
+    write_report(replace(findings, samples=samples), tmp_path)
+    found = _strict(tmp_path / "results.json")["quantiles"]["x1"]["cgan"]
+    positive = findings.samples.x[weights > 0, 0]
+    assert found["mean"] == pytest.approx(positive.mean())
+    assert found["q05"] > 0
+
+
+def test_what_users_wrote_is_text_and_never_markup(tmp_path):
+    findings = _findings(names=(EVIL, "x2"), output='"><img src=x onerror=alert(2)>', reason=EVIL)
+    findings = replace(
+        findings, settings={EVIL: {"a": EVIL}}, comparison={EVIL: 0.1}, seconds={EVIL: 1.0}
+    )
+    page = _Reader(write_report(findings, tmp_path).read_text(encoding="utf-8"))
+    assert not page.tags("script")
+    assert len(page.tags("img")) == 3
+    assert not [attrs for _, attrs in page.elements if any(k.startswith("on") for k in attrs)]
+    assert page.text.count(EVIL) >= 5
+
+
+def test_optional_parts_may_be_missing(tmp_path):
+    full = _findings()
+    bare = Findings(full.problem, full.simulations, replace(full.samples, info={}), full.validation)
+    bare = replace(bare, simulations=replace(bare.simulations, failed=np.empty((0, 2)), info={}))
+    page = _Reader(write_report(bare, tmp_path).read_text(encoding="utf-8"))
+    assert "MCMC" not in page.text
+    assert "Training" not in page.text
+    assert "None: all 3,000 simulations were finite." in page.text
+    results = _strict(tmp_path / "results.json")
+    assert set(results["measures"]) == {"cgan"}
+    assert results["key"]["effective_share"] is None
+
+
+def test_baseline_without_any_figure_of_its_own(tmp_path):
+    full = _findings()
+    write_report(replace(full, baseline=replace(full.baseline, info={}), comparison=None), tmp_path)
+    assert _strict(tmp_path / "results.json")["costs"]["mcmc"]["effective_samples"] is None
+
+
+@pytest.mark.parametrize("drop", ["outputs", "draws"])
+def test_an_answer_may_lack_its_outputs_or_any_draw(tmp_path, drop):
+    findings = replace(_findings(), samples=replace(_findings().samples, y=None))
+    write_report(_without_draws(findings) if drop == "draws" else findings, tmp_path)
+    left = {path.stem for path in (tmp_path / "figures").iterdir()}
+    assert left == ({"history"} if drop == "draws" else {"figure6", "corner", "history"})
+
+
+def test_figures_of_an_earlier_run_do_not_stay(tmp_path):
+    write_report(_findings(), tmp_path)
+    write_report(replace(_findings(), history=()), tmp_path)
+    assert {path.stem for path in (tmp_path / "figures").iterdir()} == {"figure6", "corner"}
+
+
+def test_the_same_findings_give_the_same_report(tmp_path):
+    # The solver of constrained layout moves a pixel now and then: the pictures are left out.
+    paths = [write_report(_findings(), tmp_path / name) for name in "ab"]
+    pages = [re.sub(r'src="[^"]*"', "", path.read_text(encoding="utf-8")) for path in paths]
+    assert pages[0] == pages[1]
+    results = [(path.parent / "results.json").read_bytes() for path in paths]
+    assert results[0] == results[1]
+
+
+def _posterior(stochastic, rows):
+    rng = np.random.default_rng(1)
+    names = tuple(f"p{j}" for j in range(12))
+    prior = Prior({name: stats.norm() for name in names})
+    model = (
+        (lambda x, noise: x[:, :3] + noise.normal(size=(len(x), 3)))
+        if stochastic
+        else (lambda x: x[:, :3])
+    )
+    problem = Problem(
+        model, prior, rng.normal(size=(rows, 3)), stochastic=stochastic, question="posterior"
+    )
+
+    def outputs(x):
+        return np.repeat(x[:, None, :3], rows, axis=1).reshape(len(x), -1)
+
+    x = prior.sample(500, rng)
+    near = 0.3 * x[:200]
+    near[:, 7] += 2
+    return Findings(
+        problem,
+        Simulations(x, outputs(x), names, problem.outputs, x[:0]),
+        Samples(near, outputs(near), np.ones(200), names, problem.outputs),
+        _validation("not consistent", 0.1, "Too wide."),
+    )
+
+
+@pytest.mark.parametrize(("stochastic", "rows"), [(False, 1), (True, 4)])
+def test_the_posterior_question(tmp_path, stochastic, rows):
+    page = _Reader(write_report(_posterior(stochastic, rows), tmp_path).read_text(encoding="utf-8"))
+    assert "Which parameters explain this experiment?" in page.text
+    assert "what was observed is the vertical lines" in page.text
+    assert re.search(r"8 of 12 that the observations moved most", page.text)
+    assert ("repeated 4 times" in page.text) is (rows == 4)
+
+
+def test_a_file_in_the_way_is_an_error_that_says_so(tmp_path):
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(InputError, match="is a file"):
+        write_report(_findings(), tmp_path / "taken")
