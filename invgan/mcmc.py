@@ -35,7 +35,7 @@ from invgan.errors import InputError
 from invgan.priors import Simplex
 from invgan.problem import Problem
 from invgan.samples import Samples, Simulations
-from invgan.simulate import evaluate
+from invgan.simulation import evaluate
 
 __all__ = ["run_mcmc"]
 

@@ -78,8 +78,8 @@ def kl_divergence(a: Array, b: Array, *, neighbours: int = 10) -> float:
     k = min(neighbours, len(a) - 1, len(b))
     if k < 1:
         return float("nan")
-    near = cKDTree(a).query(a, k=[k + 1])[0][:, 0]
-    far = cKDTree(b).query(a, k=[k])[0][:, 0]
+    near = np.asarray(cKDTree(a).query(a, k=[k + 1])[0])[:, 0]
+    far = np.asarray(cKDTree(b).query(a, k=[k])[0])[:, 0]
     usable = (near > 0) & (far > 0)
     ratio = np.log(far[usable] / near[usable]).mean()
     return float(a.shape[1] * ratio + np.log(len(b) / (len(a) - 1)))
@@ -144,7 +144,7 @@ class _Patient(MLPClassifier):  # type: ignore[misc]
 
 def _standardised(cloud: Array, reference: Array) -> Array:
     scale = reference.std(axis=0)
-    return (cloud - reference.mean(axis=0)) / np.where(scale > 0, scale, 1)
+    return np.asarray((cloud - reference.mean(axis=0)) / np.where(scale > 0, scale, 1))
 
 
 def _thinned(cloud: Array, most: int, rng: np.random.Generator) -> Array:

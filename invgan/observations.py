@@ -49,7 +49,7 @@ class Table:
                 rng.choice(len(self.rows), rest, replace=False),
             ]
         )
-        return self.rows[rng.permutation(index)]
+        return np.asarray(self.rows[rng.permutation(index)])
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,8 @@ class Law:
     def log_prob(self, y: Array) -> Array:
         """Log-density of each row of y (n, L), shape (n,)."""
         if self.joint is None:
-            return np.sum([law.logpdf(y[:, j]) for j, law in enumerate(self.columns)], axis=0)
+            columns = [law.logpdf(y[:, j]) for j, law in enumerate(self.columns)]
+            return np.asarray(np.sum(columns, axis=0))
         density = getattr(self.joint, "log_prob", None) or self.joint.logpdf
         return np.asarray(density(y), float).reshape(len(y))
 

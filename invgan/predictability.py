@@ -16,11 +16,11 @@ from scipy.spatial import cKDTree
 
 from invgan.density import fit_density, observed_log_prob
 from invgan.errors import OutsideError
-from invgan.monotone import normal_scores
 from invgan.observations import Table
 from invgan.problem import Problem
 from invgan.samples import Simulations
-from invgan.simulate import sort_repeats
+from invgan.scaling import OutputScaling
+from invgan.simulation import sort_repeats
 from invgan.validation import Measure
 
 __all__ = ["check_predictability", "explained"]
@@ -30,7 +30,7 @@ Array = NDArray[np.float64]
 _LARGEST_SHARE = 0.05
 _LEAST_MASS = 0.8
 _TARGET_ROWS, _TREE_ROWS, _PROBES = 5_000, 50_000, 2_000
-_FEW_OUTPUTS = 3
+_FEW_OUTPUTS, _FEWEST_ROWS = 3, 10
 
 
 def check_predictability(problem: Problem, simulations: Simulations, *, seed: int = 0) -> None:
@@ -48,9 +48,9 @@ def check_predictability(problem: Problem, simulations: Simulations, *, seed: in
     if shares[j] > _LARGEST_SHARE:
         raise OutsideError(
             f"{shares[j]:.0%} of the observations lie outside the simulated outputs in column "
-            f"{names[j]!r} (simulated {low[j]:.4g} to {high[j]:.4g}, observed {rows[:, j].min():.4g} "
-            f"to {rows[:, j].max():.4g}): no parameter of the prior explains them; widen the "
-            "prior, or check the units of the observations"
+            f"{names[j]!r} (simulated {low[j]:.4g} to {high[j]:.4g}, observed "
+            f"{rows[:, j].min():.4g} to {rows[:, j].max():.4g}): no parameter of the prior "
+            "explains them; widen the prior, or check the units of the observations"
         )
     apart = _far(rows, simulations.y, seed)
     if apart > _LARGEST_SHARE:
@@ -78,7 +78,8 @@ def explained(problem: Problem, simulations: Simulations, *, seed: int = 0) -> l
             Measure("outside jointly", None, apart, limit, apart <= limit,
                     "share of observed rows far from every simulated row")
         )  # fmt: skip
-    if problem.question == "population" and len(shares) <= _FEW_OUTPUTS:
+    enough = problem.question == "population" and len(rows) >= _FEWEST_ROWS
+    if enough and len(shares) <= _FEW_OUTPUTS:
         measures.append(_explained_mass(problem, simulations, seed))
     return measures
 
@@ -108,15 +109,11 @@ def _far(rows: Array, y: Array, seed: int) -> float:
         return 0.0
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(y))
-    maps = [normal_scores(column) for column in y.T]
-
-    def scored(v: Array) -> Array:
-        return np.stack([m(c) for m, c in zip(maps, v.T, strict=True)], axis=1)
-
+    scored = OutputScaling.fit(y).to_network
     probes = min(_PROBES, len(y) // 4)
     tree = cKDTree(scored(y[order[probes : probes + _TREE_ROWS]]))
-    usual = tree.query(scored(y[order[:probes]]))[0].max()
-    return float(np.mean(tree.query(scored(rows))[0] > 2 * usual))
+    usual = np.max(tree.query(scored(y[order[:probes]]))[0])
+    return float(np.mean(np.asarray(tree.query(scored(rows))[0]) > 2 * usual))
 
 
 def _observed(problem: Problem, rng: np.random.Generator) -> Array:

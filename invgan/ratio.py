@@ -23,7 +23,7 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, SplineTransformer, StandardScaler
 
-from invgan.monotone import normal_scores
+from invgan.scaling import OutputScaling
 
 __all__ = ["Ratio", "log_ratio"]
 
@@ -59,9 +59,8 @@ def log_ratio(p: Array, q: Array, *, seed: int = 0) -> Ratio:
     Other Args:
         seed: of folds and weights.
     """
-    scale = [normal_scores(column) for column in np.concatenate([p, q]).T]
     points = np.concatenate([p, q])
-    points = np.stack([m(points[:, j]) for j, m in enumerate(scale)], axis=1)
+    points = OutputScaling.fit(points).to_network(points)
     labels = np.repeat([1, 0], [len(p), len(q)])
     prior = math.log(len(p) / len(q))
     base = _losses(np.full(len(points), prior), labels)

@@ -78,7 +78,7 @@ class Simulations:
             InputError: the file is missing or is not such a file.
         """
         meta, arrays = _load(path, ("x", "y", "failed"))
-        return cls(**arrays, **meta)
+        return cls(arrays["x"], arrays["y"], failed=arrays["failed"], **meta)
 
 
 @dataclass(frozen=True)

@@ -150,7 +150,7 @@ def _unbound(x: Array, low: Array, high: Array) -> Array:
             elif np.isfinite(b):
                 t[:, j] = -np.log(b - x[:, j])
     limit = np.finfo(float).max ** 0.25
-    return np.clip(t, -limit, limit)
+    return np.asarray(np.clip(t, -limit, limit))
 
 
 def _rebound(t: Array, low: Array, high: Array) -> Array:
@@ -164,14 +164,14 @@ def _rebound(t: Array, low: Array, high: Array) -> Array:
                 x[:, j] = a + np.exp(np.minimum(t[:, j], 700))
             elif np.isfinite(b):
                 x[:, j] = b - np.exp(np.minimum(-t[:, j], 700))
-    return np.clip(x, low, high)
+    return np.asarray(np.clip(x, low, high))
 
 
 def _break_stick(x: Array) -> Array:
     """Proportions (n, D) as shares of what is left, (n, D - 1), each between 0 and 1."""
     left = 1 - np.concatenate([np.zeros((len(x), 1)), np.cumsum(x[:, :-2], axis=1)], axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.nan_to_num(np.clip(x[:, :-1] / left, 0, 1), nan=0.5)
+        return np.asarray(np.nan_to_num(np.clip(x[:, :-1] / left, 0, 1), nan=0.5))
 
 
 def _join_stick(v: Array) -> Array:

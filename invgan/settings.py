@@ -97,7 +97,7 @@ class TrainConfig(Section):
         default=6000, ge=0, description="most generator steps of the game; 0 keeps the head alone"
     )
     batch_size: int = Field(default=512, ge=8, description="pairs in one step")
-    learning_rate: float = Field(default=1e-3, gt=0, description="of head, generator and critic")
+    learning_rate: float = Field(default=2e-3, gt=0, description="of head, generator and critic")
     hidden: int = Field(default=128, ge=4, description="units in each hidden layer")
     layers: int = Field(default=3, ge=1, description="hidden layers of generator and critic")
     transforms: int = Field(default=3, ge=1, description="spline transforms of the flow head")
@@ -113,9 +113,11 @@ class TrainConfig(Section):
     averaging: float = Field(
         default=0.999, ge=0, lt=1, description="decay of the average of generator weights"
     )
-    evaluations: int = Field(default=12, ge=1, description="held-out evaluations over the game")
+    evaluations: int = Field(
+        default=12, ge=1, description="held-out evaluations of the head and of the game"
+    )
     patience: int = Field(
-        default=5, ge=1, description="evaluations without improvement after which a stage stops"
+        default=5, ge=1, description="evaluations without improvement after which the head stops"
     )
     focus: float = Field(
         default=0.25,

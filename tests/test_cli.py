@@ -406,7 +406,7 @@ def test_init_overwrites_nothing(tmp_path: Path, name: str) -> None:
 
 def test_the_observations_of_the_starter_are_within_its_prior(tmp_path: Path) -> None:
     from invgan.config import build_problem
-    from invgan.simulate import simulate
+    from invgan.simulation import simulate
 
     invgan("init", tmp_path)
     problem = build_problem(load_config(tmp_path / "config.yml"), tmp_path)

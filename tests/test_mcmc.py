@@ -9,7 +9,7 @@ from invgan.errors import InputError, ModelError
 from invgan.mcmc import run_mcmc
 from invgan.priors import Dirichlet, Prior
 from invgan.problem import Problem
-from invgan.simulate import simulate
+from invgan.simulation import simulate
 
 PRIOR = Prior(a=stats.norm(), b=stats.norm())
 OBSERVED = stats.norm(1, 0.3)

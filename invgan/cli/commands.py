@@ -202,7 +202,7 @@ def list_gallery() -> None:
 
 def _rehearse(stage: str, problem: Problem, config: Config, options: _Options) -> int:
     """Run the model a few times and say what a stage would do."""
-    from invgan.simulate import simulate  # noqa: PLC0415
+    from invgan.simulation import simulate  # noqa: PLC0415
 
     few = simulate(problem, 20, seed=config.seed, max_failures=1.0)
     seconds = few.info["seconds"]

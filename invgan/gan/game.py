@@ -79,7 +79,8 @@ class GameStage:
         for _ in range(self._config.critic_steps):
             critic = self._critic_step(rate)
         generator = self._generator_step(rate)
-        ours, theirs = list(self.kept.parameters()), list(self._generator.parameters())
+        ours: list[Tensor] = list(self.kept.parameters())
+        theirs: list[Tensor] = list(self._generator.parameters())
         with torch.no_grad():
             torch._foreach_lerp_(ours, theirs, 1 - self._config.averaging)
         if not record:

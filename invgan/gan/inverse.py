@@ -29,7 +29,7 @@ from invgan.observations import Observations, Table, as_observations
 from invgan.samples import Samples
 from invgan.scaling import OutputScaling, ParameterScaling
 from invgan.settings import TrainConfig
-from invgan.simulate import sort_repeats
+from invgan.simulation import sort_repeats
 
 __all__ = ["Inverse", "sample"]
 

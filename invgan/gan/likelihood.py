@@ -13,7 +13,6 @@ from invgan.settings import TrainConfig
 __all__ = ["LikelihoodStage"]
 
 _LARGEST_GRADIENT = 5.0
-_MEASURED_AT_ONCE = 8192
 
 
 class LikelihoodStage:
@@ -43,18 +42,14 @@ class LikelihoodStage:
 
     def _smoothing(self, step: int) -> float:
         """Falls geometrically to a twentieth over the first four fifths of the steps."""
-        return self._config.smoothing * 0.05 ** min(1.0, step / (0.8 * self._config.head_steps))
+        share = min(1.0, step / (0.8 * self._config.head_steps))
+        return float(self._config.smoothing * 0.05**share)
 
     @torch.no_grad()
     def measure(self) -> float:
         """Held-out negative log-likelihood, nats a pair."""
-        chunks = zip(
-            self._selection.u.split(_MEASURED_AT_ONCE),
-            self._selection.y.split(_MEASURED_AT_ONCE),
-            strict=True,
-        )
-        total = sum((log_prob(self.kept, e, y).sum() for e, y in chunks), torch.tensor(0.0))
-        return float(-total / len(self._selection.u))
+        total = sum(float(log_prob(self.kept, e, y).sum()) for e, y in self._selection.chunks())
+        return -total / len(self._selection.u)
 
 
 def descend(

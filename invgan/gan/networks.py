@@ -27,7 +27,8 @@ def perceptron(inputs: int, outputs: int, hidden: int, layers: int) -> nn.Sequen
 
 def blank_linear(inputs: int, outputs: int) -> nn.Module:
     """A linear layer whose weights are yet to be drawn, so that no global generator is touched."""
-    return nn.utils.skip_init(nn.Linear, inputs, outputs)
+    layer = nn.Linear(inputs, outputs, device="meta")
+    return layer.to_empty(device="cpu")
 
 
 class Generator(nn.Module):

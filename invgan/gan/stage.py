@@ -7,7 +7,7 @@ evaluations nothing is read back from the device.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,6 +21,7 @@ __all__ = ["Pairs", "Plan", "Stage", "decay", "run_stage"]
 
 Progress = Callable[[int, int], None]
 
+_AT_ONCE = 8192
 _RECORD_EVERY = 20
 _LAST_RATE = 0.02
 
@@ -36,6 +37,11 @@ class Pairs:
         """A random batch, with replacement."""
         rows = torch.randint(len(self.u), (size,), generator=rng, device=self.u.device)
         return self.u[rows], self.y[rows]
+
+    def chunks(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """All pairs in order, a bounded number at once."""
+        for start in range(0, len(self.u), _AT_ONCE):
+            yield self.u[start : start + _AT_ONCE], self.y[start : start + _AT_ONCE]
 
 
 class Stage(Protocol):
@@ -70,7 +76,7 @@ class Plan:
     Attributes:
         steps: most steps.
         evaluations: held-out evaluations over them.
-        patience: evaluations without improvement after which the stage stops.
+        patience: evaluations without improvement after which the stage stops, or None.
         checkpoint: file for the state after each evaluation, or None.
         fingerprint: what is trained, so that no other training's checkpoint is taken up.
         progress: called with (steps done, steps).
@@ -78,7 +84,7 @@ class Plan:
 
     steps: int
     evaluations: int
-    patience: int
+    patience: int | None
     checkpoint: Path | None = None
     fingerprint: str = ""
     progress: Progress | None = None
@@ -107,8 +113,8 @@ def run_stage(stage: Stage, plan: Plan, *, start: bool) -> list[dict[str, Any]]:
         _segment(stage, plan)
         last = memory["history"][-1]
         _judge(stage, last)
-        finite = math.isfinite(last["heldout"])
-        memory["over"] = memory["waited"] >= plan.patience or not finite
+        impatient = plan.patience is not None and memory["waited"] >= plan.patience
+        memory["over"] = impatient or not math.isfinite(last["heldout"])
         save_state(plan.checkpoint, stage.name, plan.fingerprint, state)
     if plan.progress is not None:
         plan.progress(plan.steps, plan.steps)

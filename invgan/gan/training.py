@@ -44,7 +44,6 @@ Progress = Callable[[int, int], None]
 
 _TARGET_DRAWS = 20_000
 _FEWEST_PAIRS = 2_000
-_MAPPED_AT_ONCE = 8192
 
 
 def train(
@@ -131,17 +130,18 @@ class _Stages:
         if isinstance(head, IdentityHead):
             return []
         stage = LikelihoodStage(head, pairs, selection, self.config, rng)
-        return run_stage(stage, self._plan("head", self._head_steps, 0), start=False)
+        plan = self._plan("head", self._head_steps, 0, self.config.patience)
+        return run_stage(stage, plan, start=False)
 
     def game(self, stage: GameStage) -> list[dict[str, Any]]:
-        """Play the game."""
+        """Play the game to the end of its schedule: it settles as the learning rate falls."""
         return run_stage(stage, self._plan("gan", self.config.steps, self._head_steps), start=True)
 
     @property
     def _head_steps(self) -> int:
         return 0 if self.config.head == "none" else self.config.head_steps
 
-    def _plan(self, name: str, steps: int, before: int) -> Plan:
+    def _plan(self, name: str, steps: int, before: int, patience: int | None = None) -> Plan:
         path = None if self.checkpoint is None else Path(f"{self.checkpoint}-{name}.safetensors")
         total = self._head_steps + self.config.steps
 
@@ -149,8 +149,7 @@ class _Stages:
             if self.progress is not None:
                 self.progress(before + done, total)
 
-        evaluations, patience = self.config.evaluations, self.config.patience
-        return Plan(steps, evaluations, patience, path, self.fingerprint, shifted)
+        return Plan(steps, self.config.evaluations, patience, path, self.fingerprint, shifted)
 
 
 def _check(problem: Problem, simulations: Simulations) -> None:
@@ -205,8 +204,7 @@ def _pairs(
 @torch.no_grad()
 def _mapped(head: Head, pairs: Pairs) -> Pairs:
     """The pairs in the head's latent space."""
-    chunks = zip(pairs.u.split(_MAPPED_AT_ONCE), pairs.y.split(_MAPPED_AT_ONCE), strict=True)
-    return Pairs(torch.cat([head(e, y)[0] for e, y in chunks]), pairs.y)
+    return Pairs(torch.cat([head(e, y)[0] for e, y in pairs.chunks()]), pairs.y)
 
 
 def _fingerprint(config: TrainConfig, simulations: Simulations, low: Array, seed: int) -> str:

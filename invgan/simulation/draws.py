@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from invgan.errors import InputError, ModelError
 from invgan.problem import Problem
 from invgan.samples import Simulations
-from invgan.simulate.evaluate import Progress, evaluate
+from invgan.simulation.evaluate import Progress, evaluate
 
 __all__ = ["simulate"]
 

@@ -19,7 +19,7 @@ from invgan.observations import Law, Table
 from invgan.problem import Problem
 from invgan.ratio import log_ratio
 from invgan.samples import Samples
-from invgan.simulate import evaluate
+from invgan.simulation import evaluate
 
 __all__ = ["correct", "push_forward"]
 

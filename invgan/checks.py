@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 
 from invgan.errors import InputError
 from invgan.metrics import c2st, energy_distance, kl_divergence, kolmogorov_smirnov, wasserstein
-from invgan.monotone import normal_scores
 from invgan.observations import Table
 from invgan.predictability import explained
 from invgan.problem import Problem
 from invgan.samples import Samples, Simulations
-from invgan.simulate import evaluate, sort_repeats
+from invgan.scaling import OutputScaling
+from invgan.simulation import evaluate, sort_repeats
 from invgan.validation import Measure, Validation, Verdict
 
 __all__ = ["compare", "validate"]
@@ -88,7 +88,7 @@ def validate(
     runs = 0 if y is not None else len(samples) * problem.repeats
     if y is None:
         y = evaluate(problem, samples.x, seed=seed, progress=progress)
-    finite = np.isfinite(y).all(axis=1)
+    finite = np.asarray(np.isfinite(y).all(axis=1))
     x, y = samples.x[finite], y[finite]
     measures = [_finite_share(finite)]
     if len(y) < 20:
@@ -169,7 +169,9 @@ def _push_forward(problem: Problem, y: Array, seed: int) -> list[Measure]:
         for j, output in enumerate(problem.outputs)
         for name in values
     ]  # fmt: skip
-    few = [energy_distance(r, reference, seed=i) for i, r in enumerate(replicates[:_FEW_REPLICATES])]
+    few = [
+        energy_distance(r, reference, seed=i) for i, r in enumerate(replicates[:_FEW_REPLICATES])
+    ]
     together = "between push-forward and observations, all outputs together"
     energy = energy_distance(y, reference, seed=seed)
     floor = float(np.mean(few) + 3 * np.std(few))
@@ -193,7 +195,7 @@ def _distance_to_prior(x: Array, y: Array, simulations: Simulations, seed: int) 
     of_y = kl_divergence(*_scored(y[rows], simulations.y))
     gap, limit = abs(of_x - of_y), _KL + 0.1 * abs(of_y)
     return [
-        Measure("KL(P_X || q)", None, of_x, float("nan"), True, "nats from the prior to the answer"),
+        Measure("KL(P_X || q)", None, of_x, float("nan"), True, "nats from prior to answer"),
         Measure("KL(P_Y || q_Y)", None, of_y, float("nan"), True, "the same among the outputs"),
         Measure("KL gap", None, gap, limit, gap <= limit,
                 "the answer strays from the prior by no more than the observations ask"),
@@ -202,8 +204,8 @@ def _distance_to_prior(x: Array, y: Array, simulations: Simulations, seed: int) 
 
 def _scored(a: Array, b: Array) -> tuple[Array, Array]:
     """Both clouds on the normal scores of b."""
-    maps = [normal_scores(column) for column in b.T]
-    return tuple(np.stack([m(c) for m, c in zip(maps, v.T, strict=True)], axis=1) for v in (a, b))  # type: ignore[return-value]
+    scale = OutputScaling.fit(b)
+    return scale.to_network(a), scale.to_network(b)
 
 
 def _self_consistency(inverse: Drawer, heldout: Simulations, seed: int) -> list[Measure]:

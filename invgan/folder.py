@@ -1,0 +1,187 @@
+"""The run folder: what each stage leaves there, and whose it is.
+
+Every artefact carries a fingerprint of all that it came from: the problem, the settings and the
+seed of its stage and of every stage before. Whoever asks with the same fingerprint gets it back;
+one made from anything else is refused and never silently replaced.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import CodeType
+from typing import Any
+
+import numpy as np
+
+from invgan.config import Settings, to_yaml
+from invgan.errors import InputError
+from invgan.files import write_text
+from invgan.gan import Inverse
+from invgan.problem import Problem
+from invgan.samples import Samples, Simulations
+from invgan.validation import Measure, Validation
+
+__all__ = ["Folder", "Verdicts", "fingerprints"]
+
+Verdicts = tuple[dict[str, Validation], dict[str, float] | None]
+"""Validations by road ("answer", "raw", "mcmc"), and the comparison of the roads."""
+
+_STAGES = ("simulate", "train", "sample", "mcmc", "validate")
+
+
+class Folder:
+    """A run folder, or none (path None), in which case nothing is found and nothing written.
+
+    Args:
+        path: the folder; it is made when first written to.
+        keys: the fingerprint of each stage, from `fingerprints`.
+        device: where a loaded inverse goes.
+
+    Raises:
+        InputError: the path is a file.
+    """
+
+    def __init__(self, path: Path | None, keys: Mapping[str, str], device: str) -> None:
+        if path is not None and path.exists() and not path.is_dir():
+            raise InputError(f"a run needs a folder; {str(path)!r} is a file, name another")
+        self.path, self._keys, self._device = path, dict(keys), device
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """The stem of training's checkpoint files."""
+        return None if self.path is None else self.path / "checkpoint"
+
+    def forget_checkpoints(self) -> None:
+        """Remove training's checkpoint files."""
+        for stage in ("head", "gan"):
+            if self.path is not None:
+                (self.path / f"checkpoint-{stage}.safetensors").unlink(missing_ok=True)
+
+    def save_config(self, resolved: Mapping[str, Any]) -> None:
+        """Write the resolved configuration."""
+        if self.path is not None:
+            write_text(self.path / "config.yml", to_yaml(resolved))
+
+    def load(self, stage: str) -> Any:
+        """What the stage left here, or None.
+
+        Raises:
+            InputError: it is damaged, or was made from something else.
+        """
+        files = self._files(stage)
+        if not files or not all(file.is_file() for file in files):
+            return None
+        if stage == "simulate":
+            simulations = Simulations.load(files[0])
+            return self._own(stage, simulations, simulations.info)
+        if stage == "train":
+            inverse = Inverse.load(files[0].with_suffix(""), device=self._device)
+            return self._own(stage, inverse, inverse.info)
+        if stage == "validate":
+            return self._load_verdicts(files[0])
+        found = tuple(Samples.load(file) for file in files)
+        return self._own(stage, found if len(found) > 1 else found[0], found[0].info)
+
+    def save(self, stage: str, result: Any) -> None:
+        """Leave the result of a stage here."""
+        if self.path is None:
+            return
+        files = self._files(stage)
+        if stage == "validate":
+            self._save_verdicts(files[0], result)
+            return
+        parts = result if isinstance(result, tuple) else (result,)
+        for part in parts:
+            part.info["fingerprint"] = self._keys[stage]
+        if stage == "train":
+            rows = "".join(json.dumps(row) + "\n" for row in result.history)
+            write_text(self.path / "history.jsonl", rows)
+            result.save(files[0].with_suffix(""))
+            self.forget_checkpoints()
+            return
+        for part, file in zip(parts, files, strict=True):
+            part.save(file)
+
+    def _files(self, stage: str) -> list[Path]:
+        names = {
+            "simulate": ["simulations.npz"],
+            "train": ["inverse.json", "inverse.safetensors"],
+            "sample": ["samples.npz", "samples-raw.npz"],
+            "mcmc": ["samples-mcmc.npz"],
+            "validate": ["validation.json"],
+        }[stage]
+        return [] if self.path is None else [self.path / name for name in names]
+
+    def _own(self, stage: str, found: Any, info: Mapping[str, Any]) -> Any:
+        if info.get("fingerprint") != self._keys[stage]:
+            raise InputError(
+                f"{self._files(stage)[0]} was made from another problem, seed or setting: name "
+                "another folder (--out), or redo the stage there (--overwrite)"
+            )
+        return found
+
+    def _save_verdicts(self, file: Path, result: Verdicts) -> None:
+        validations, comparison = result
+        content = {
+            "fingerprint": self._keys["validate"],
+            "validations": {road: v.to_dict() for road, v in validations.items()},
+            "comparison": comparison,
+        }
+        write_text(file, json.dumps(content, indent=1))
+
+    def _load_verdicts(self, file: Path) -> Verdicts:
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+            self._own("validate", None, content)
+            validations = {road: _validation(v) for road, v in content["validations"].items()}
+            return validations, content["comparison"]
+        except (KeyError, TypeError, ValueError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{file} is damaged ({error}); run validate again") from None
+
+
+def fingerprints(problem: Problem, settings: Settings, seed: int) -> dict[str, str]:
+    """A fingerprint for each stage, covering all the stages that it rests on.
+
+    The model enters by its code, the prior and the observations by what they draw. A change in a
+    function that the model calls is not seen.
+    """
+    rng = np.random.default_rng(0)
+    x, y = problem.prior.sample(64, rng), problem.observations.sample(64, rng)
+    about = [problem.prior.names, problem.outputs, problem.question, problem.stochastic, seed]
+    base = _digest(repr(about), repr(x.tolist()), repr(y.tolist()), _code(problem.model))
+    simulate = _digest(base, repr((settings.simulate.n, settings.simulate.max_failures)))
+    train = _digest(simulate, settings.train.model_dump_json())
+    sample = _digest(train, settings.sample.model_dump_json())
+    mcmc = _digest(simulate, settings.mcmc.model_dump_json(), repr(settings.sample.n))
+    validate = _digest(sample, mcmc)
+    return dict(zip(_STAGES, (simulate, train, sample, mcmc, validate), strict=True))
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _code(model: Any) -> str:
+    """The instructions and constants of a function; only the name of anything else."""
+    name = getattr(model, "__qualname__", type(model).__qualname__)
+    code = getattr(model, "__code__", None)
+    return name if code is None else f"{name} {_instructions(code)}"
+
+
+def _instructions(code: CodeType) -> str:
+    constants = [
+        _instructions(c) if isinstance(c, CodeType) else repr(c)
+        for c in code.co_consts
+        if not isinstance(c, str)
+    ]
+    return f"{code.co_code.hex()} {code.co_names} {constants}"
+
+
+def _validation(data: Mapping[str, Any]) -> Validation:
+    measures = tuple(Measure(**m) for m in data["measures"])
+    return Validation(data["verdict"], tuple(data["reasons"]), measures, data["info"])

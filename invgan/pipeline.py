@@ -1,0 +1,359 @@
+"""The order of the stages, and the only room that knows it.
+
+    simulate -> train -> sample and correct -> (mcmc) -> validate -> report
+
+Each stage is taken from memory, else from the run folder, else computed into it, so that a run
+that was stopped goes on where it was and nothing finished is computed twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from invgan.checks import compare, validate
+from invgan.config import Settings, plain
+from invgan.correction import correct, push_forward
+from invgan.errors import CorrectionError, InputError
+from invgan.folder import Folder, Verdicts, fingerprints
+from invgan.gan import Inverse, sample, train
+from invgan.mcmc import run_mcmc
+from invgan.predictability import check_predictability
+from invgan.problem import Problem
+from invgan.report import Findings, write_report
+from invgan.samples import Samples, Simulations
+from invgan.simulation import simulate
+from invgan.validation import Validation
+
+__all__ = ["Run", "Solution", "solve"]
+
+Advance = Callable[[int, int], None]
+ProgressFactory = Callable[[str], AbstractContextManager[Advance]]
+
+_SPARE = 1.5
+
+
+@dataclass(frozen=True)
+class Solution:
+    """Everything that a run found.
+
+    Attributes:
+        problem: what was asked.
+        simulations: the prior simulations.
+        inverse: the trained inverse, good for further observations in the same range.
+        samples: the answer: draws of the parameters, their push-forward, weights.
+        raw: the generator's draws before correction.
+        validation: figures, checks and verdict of the answer.
+        baseline: the MCMC draws, or None where there is no baseline.
+        baseline_validation: the same figures for MCMC.
+        comparison: the two answers side by side.
+        report: where report.html lies, or None where no folder was given.
+    """
+
+    problem: Problem
+    simulations: Simulations
+    inverse: Inverse
+    samples: Samples
+    raw: Samples
+    validation: Validation
+    baseline: Samples | None
+    baseline_validation: Validation | None
+    comparison: dict[str, float] | None
+    report: Path | None
+
+
+def solve(
+    problem: Problem,
+    out: str | Path | None = None,
+    *,
+    settings: Settings | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    overwrite: bool = False,
+    progress: ProgressFactory | None = None,
+) -> Solution:
+    """Answer a problem: simulate, train, sample, correct, run MCMC, validate, report.
+
+    Args:
+        problem: model, prior, observations and question.
+        out: the run folder; a run that was stopped there goes on. Without one nothing is written.
+
+    Other Args:
+        settings: of all stages; the defaults are one set for all problems.
+        seed: of everything random.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        overwrite: redo the stages that the folder holds already.
+        progress: called with a stage's title; gives a context with a (done, total) callback.
+
+    Returns:
+        The answer, its validation and verdict, and the baseline beside it.
+
+    Raises:
+        ModelError: the model raised or did not return its outputs.
+        OutsideError: no parameter of the prior explains the observations.
+        InputError: something else in the input is not usable.
+    """
+    run = Run(
+        problem,
+        settings or Settings(),
+        None if out is None else Path(out),
+        seed=seed,
+        device=device,
+        overwrite=overwrite,
+        progress=progress,
+    )
+    return run.solve()
+
+
+class Run:
+    """One run.
+
+    Args:
+        problem: what is asked.
+        settings: of all stages.
+        out: the run folder, or None to keep everything in memory.
+
+    Other Args:
+        seed: of everything random.
+        device: where to train and draw.
+        overwrite: redo the stages that are called for, whatever the folder holds of them.
+        progress: called with a stage's title; gives a context with a (done, total) callback.
+        resolved: the whole configuration as plain data, for config.yml; the settings by default.
+
+    Raises:
+        InputError: out is a file.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        settings: Settings,
+        out: Path | None,
+        *,
+        seed: int = 0,
+        device: str = "auto",
+        overwrite: bool = False,
+        progress: ProgressFactory | None = None,
+        resolved: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.problem, self.settings = problem, settings
+        self._device, self._overwrite, self._progress = device, overwrite, progress
+        names = ("simulate", "train", "sample", "correct", "mcmc", "validate")
+        states = np.random.SeedSequence(seed).generate_state(len(names))
+        self._seeds = {name: int(state) for name, state in zip(names, states, strict=True)}
+        self._folder = Folder(out, fingerprints(problem, settings, seed), device)
+        self._resolved = dict(resolved or {"seed": seed, "device": device, **plain(settings)})
+        self._done: dict[str, Any] = {}
+
+    def simulate(self) -> Simulations:
+        """Prior simulations."""
+        return cast(Simulations, self._stage("simulate", self._simulate))
+
+    def train(self) -> Inverse:
+        """The trained inverse; refuses observations that the simulations cannot explain."""
+        return cast(Inverse, self._stage("train", self._train))
+
+    def sample(self) -> Samples:
+        """The answer: the generator's draws, pushed through the model and corrected."""
+        return cast(tuple[Samples, Samples], self._stage("sample", self._sample))[0]
+
+    def mcmc(self) -> Samples | None:
+        """The baseline; None where it is switched off or the question has none."""
+        if not self.settings.mcmc.enabled or self.problem.question == "posterior":
+            return None
+        return cast(Samples, self._stage("mcmc", self._mcmc))
+
+    def validate(self) -> Validation:
+        """The verdict on the answer."""
+        return cast(Verdicts, self._stage("validate", self._validate))[0]["answer"]
+
+    def report(self) -> Path:
+        """Write the report of what the other stages found.
+
+        Raises:
+            InputError: the run has no folder, or an earlier stage has not been run.
+        """
+        if self._folder.path is None:
+            raise InputError("a report needs a folder: give out, as in solve(problem, 'runs/one')")
+        return write_report(self._findings(), self._folder.path)
+
+    def solve(self) -> Solution:
+        """All stages, each taken up where it is finished."""
+        self.simulate()
+        self.train()
+        self.sample()
+        self.mcmc()
+        self.validate()
+        found = self._findings()
+        return Solution(
+            problem=self.problem,
+            simulations=found.simulations,
+            inverse=self.train(),
+            samples=found.samples,
+            raw=found.raw or found.samples,
+            validation=found.validation,
+            baseline=found.baseline,
+            baseline_validation=found.baseline_validation,
+            comparison=cast("dict[str, float] | None", found.comparison),
+            report=None if self._folder.path is None else self.report(),
+        )
+
+    def _simulate(self) -> Simulations:
+        self._folder.save_config(self._resolved)
+        chosen = self.settings.simulate
+        with self._bar("simulate") as advance:
+            return simulate(
+                self.problem,
+                chosen.n,
+                seed=self._seeds["simulate"],
+                chunk=chosen.chunk,
+                max_failures=chosen.max_failures,
+                progress=advance,
+            )
+
+    def _train(self) -> Inverse:
+        simulations = self._before("simulate")
+        check_predictability(self.problem, simulations, seed=self._seeds["validate"])
+        if self._overwrite:
+            self._folder.forget_checkpoints()
+        with self._bar("train") as advance:
+            return train(
+                self.problem,
+                simulations,
+                self.settings.train,
+                seed=self._seeds["train"],
+                device=self._device,
+                checkpoint=self._folder.checkpoint,
+                progress=advance,
+            )
+
+    def _sample(self) -> tuple[Samples, Samples]:
+        """The answer and, before correction, the generator's draws."""
+        inverse = self._before("train")
+        n = self.settings.sample.n
+        correcting = self.settings.sample.correct and self.problem.question == "population"
+        seed = self._seeds["sample"]
+        with self._bar("sample") as advance:
+            wanted = int(_SPARE * n) if correcting else n
+            drawn = sample(inverse, self.problem.observations, wanted, seed=seed)
+            raw = push_forward(self.problem, drawn, seed=seed, progress=advance)
+            return (self._corrected(raw, n) if correcting else raw), raw
+
+    def _corrected(self, raw: Samples, n: int) -> Samples:
+        """The corrected draws, or the raw ones with the reason why they cannot be believed."""
+        try:
+            return correct(self.problem, raw, n, seed=self._seeds["correct"])
+        except CorrectionError as error:
+            info = {**raw.info, "converged": False, "message": str(error)}
+            return Samples(raw.x, raw.y, raw.weights, raw.names, raw.outputs, info)
+
+    def _mcmc(self) -> Samples:
+        chosen = self.settings.mcmc
+        with self._bar("mcmc") as advance:
+            return run_mcmc(
+                self.problem,
+                self._before("simulate"),
+                self.settings.sample.n,
+                walkers=chosen.walkers,
+                steps=chosen.steps,
+                seed=self._seeds["mcmc"],
+                progress=advance,
+            )
+
+    def _validate(self) -> Verdicts:
+        simulations, inverse = self._before("simulate"), self._before("train")
+        (answer, raw), baseline = self._before("sample"), self._found("mcmc")
+        seed, comparison = self._seeds["validate"], None
+        with self._bar("validate") as advance:
+            found = {
+                "answer": validate(
+                    self.problem, answer, simulations=simulations, inverse=inverse, seed=seed
+                )
+            }
+            advance(1, 3)
+            if self.problem.question == "population":
+                found["raw"] = validate(self.problem, raw, seed=seed)
+            advance(2, 3)
+            if baseline is not None:
+                found["mcmc"] = validate(self.problem, baseline, seed=seed)
+                comparison = compare(answer, baseline, seed=seed)
+            advance(3, 3)
+        return found, comparison
+
+    def _findings(self) -> Findings:
+        simulations, inverse = self._before("simulate"), self._before("train")
+        (answer, raw), baseline = self._before("sample"), self._found("mcmc")
+        validations, comparison = self._before("validate")
+        return Findings(
+            problem=self.problem,
+            simulations=simulations,
+            samples=answer,
+            validation=validations["answer"],
+            raw=raw,
+            raw_validation=validations.get("raw"),
+            baseline=baseline,
+            baseline_validation=validations.get("mcmc"),
+            comparison=comparison,
+            history=inverse.history,
+            settings=self._resolved,
+            seconds=_seconds(simulations, inverse, answer, raw, baseline, validations["answer"]),
+        )
+
+    def _stage(self, name: str, compute: Callable[[], Any]) -> Any:
+        """The result of a stage that is called for."""
+        if name not in self._done:
+            found = None if self._overwrite else self._folder.load(name)
+            if found is None:
+                found = compute()
+                self._folder.save(name, found)
+            self._done[name] = found
+        return self._done[name]
+
+    def _found(self, name: str) -> Any:
+        """The result of a stage where it has been run, else None."""
+        if name not in self._done:
+            found = self._folder.load(name)
+            if found is None:
+                return None
+            self._done[name] = found
+        return self._done[name]
+
+    def _before(self, name: str) -> Any:
+        """The result of a stage that must have been run."""
+        found = self._found(name)
+        if found is None:
+            raise InputError(
+                f"this needs the stage before: run `invgan {name}` on this folder first"
+            )
+        return found
+
+    def _bar(self, title: str) -> AbstractContextManager[Advance]:
+        if self._progress is None:
+            return nullcontext(lambda done, total: None)
+        return self._progress(title)
+
+
+def _seconds(
+    simulations: Simulations,
+    inverse: Inverse,
+    answer: Samples,
+    raw: Samples,
+    baseline: Samples | None,
+    validation: Validation,
+) -> dict[str, float]:
+    """Wall seconds of each stage; an answer's count its sampling too."""
+    infos = {
+        "simulate": simulations.info,
+        "train": inverse.info,
+        "sample": raw.info,
+        "correct": answer.info,
+        "mcmc": {} if baseline is None else baseline.info,
+        "validate": validation.info,
+    }
+    seconds = {name: float(info.get("seconds", 0)) for name, info in infos.items()}
+    return {**seconds, "correct": seconds["correct"] - seconds["sample"]}
