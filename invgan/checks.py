@@ -140,12 +140,7 @@ def _push_forward(problem: Problem, y: Array, seed: int) -> list[Measure]:
     reference = seen.rows if isinstance(seen, Table) else seen.sample(_REFERENCE_ROWS, rng)
     size = min(len(y), len(reference))
 
-    def fresh() -> Array:
-        if isinstance(seen, Table):
-            return seen.rows[rng.integers(len(seen.rows), size=size)]
-        return seen.sample(size, rng)
-
-    replicates = [fresh() for _ in range(_REPLICATES)]
+    replicates = [seen.sample(size, rng) for _ in range(_REPLICATES)]
     scale = reference.std(axis=0)
     scale = np.where(scale > 0, scale, 1)
     floors = {

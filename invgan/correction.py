@@ -98,7 +98,7 @@ def correct(
     mean = float(weights.mean())
     weights = weights / mean
     n = n or _most_distinct(weights)
-    rows = _resampled(weights, n, np.random.default_rng(pick_seed))
+    rows = _resampled(weights, y[:, 0], n, np.random.default_rng(pick_seed))
     info = {
         **pushed.info,
         "seconds": pushed.info.get("seconds", 0.0) + time.perf_counter() - started,
@@ -156,13 +156,13 @@ def _most_distinct(weights: Array) -> int:
     return low
 
 
-def _resampled(weights: Array, n: int, rng: np.random.Generator) -> NDArray[np.intp]:
+def _resampled(weights: Array, along: Array, n: int, rng: np.random.Generator) -> NDArray[np.intp]:
     """Indices of n draws in proportion to their weights, in random order.
 
-    Systematic resampling of the shuffled draws: none is repeated whose expected count is below
-    one, so draws stay distinct where the weights allow.
+    Systematic resampling of the draws ordered by one output: none is repeated whose expected
+    count is below one, and every stretch of that output gets its due.
     """
-    order = rng.permutation(len(weights))
+    order = np.argsort(along)
     ends = np.cumsum(weights[order])
     ticks = (rng.random() + np.arange(n)) * ends[-1] / n
     return rng.permutation(order[np.minimum(np.searchsorted(ends, ticks), len(ends) - 1)])

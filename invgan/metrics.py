@@ -118,17 +118,17 @@ def c2st(
     right = 0
     for fold in range(folds):
         fit, judge = order[part != fold], order[part == fold]
-        machine = _classifier(a.shape[1], seed, published).fit(points[fit], labels[fit])
+        machine = _classifier(a.shape[1], len(fit), seed, published).fit(points[fit], labels[fit])
         right += int((machine.predict(points[judge]) == labels[judge]).sum())
     return right / len(points)
 
 
-def _classifier(width: int, seed: int, published: bool) -> Any:
+def _classifier(width: int, n: int, seed: int, published: bool) -> Any:
     sizes = (10 * width, 10 * width)
     if published:
         return MLPClassifier(sizes, max_iter=10_000, random_state=seed)
     return _Patient(
-        sizes, learning_rate_init=3e-3, batch_size=500, max_iter=40, n_iter_no_change=8,
+        sizes, learning_rate_init=3e-3, batch_size=min(500, n), max_iter=40, n_iter_no_change=8,
         random_state=seed,
     )  # fmt: skip
 

@@ -22,6 +22,8 @@ __all__ = ["Law", "Observations", "Table", "as_observations"]
 
 Array = NDArray[np.float64]
 
+_DENSER = 8
+
 
 @dataclass(frozen=True)
 class Table:
@@ -41,7 +43,11 @@ class Table:
         return int(self.rows.shape[1])
 
     def sample(self, n: int, rng: np.random.Generator) -> Array:
-        """Draw n rows (n, L): each row equally often, the remainder at random, in random order."""
+        """Draw n rows (n, L), with replacement."""
+        return np.asarray(self.rows[rng.integers(len(self.rows), size=n)])
+
+    def representative(self, n: int, rng: np.random.Generator) -> Array:
+        """Rows (n, L): each row equally often, the remainder at random, in random order."""
         times, rest = divmod(n, len(self.rows))
         index = np.concatenate(
             [
@@ -75,6 +81,17 @@ class Law:
             draws = [law.rvs(size=n, random_state=rng) for law in self.columns]
             return np.stack(draws, axis=1).astype(float)
         return _sample_joint(self.joint, n, rng)
+
+    def representative(self, n: int, rng: np.random.Generator) -> Array:
+        """Rows (n, L) whose columns follow their laws more evenly than independent draws.
+
+        Every column is each eighth of eight times as many sorted draws, in random order.
+        """
+        if self.joint is not None:
+            return _sample_joint(self.joint, n, rng)
+        dense = [np.sort(law.rvs(size=_DENSER * n, random_state=rng)) for law in self.columns]
+        start = rng.integers(_DENSER)
+        return np.stack([rng.permutation(column[start::_DENSER]) for column in dense], axis=1)
 
     def log_prob(self, y: Array) -> Array:
         """Log-density of each row of y (n, L), shape (n,)."""
@@ -140,8 +157,12 @@ def _sample_joint(law: Any, n: int, rng: np.random.Generator) -> Array:
 
 
 def _table(values: Any, names: tuple[str, ...] | None, what: str) -> Table:
+    if isinstance(values, np.ma.MaskedArray):
+        values = np.ma.filled(values.astype(float), np.nan)
     try:
-        rows = np.asarray(values, float)
+        if np.iscomplexobj(values):
+            raise TypeError
+        rows = np.array(values, float)
     except (TypeError, ValueError):
         raise InputError(
             f"{what} must be numbers of shape (N, L), a law, or a path to a .csv or .npy; "
@@ -168,11 +189,11 @@ def _read(path: Path) -> Table:
         raise InputError(f"observations: there is no file {str(path)!r}")
     if path.suffix == ".npy":
         try:
-            return _table(np.load(path, allow_pickle=False), None, str(path))
+            with path.open("rb") as file:
+                values = np.lib.format.read_array(file, allow_pickle=False)
         except (ValueError, EOFError, OSError) as error:
-            if isinstance(error, InputError):
-                raise
             raise InputError(f"{path} is not a .npy file of numbers: {error}") from None
+        return _table(values, None, str(path))
     if path.suffix == ".csv":
         return _read_csv(path)
     raise InputError(f"observations come from a .csv or a .npy file; got {str(path)!r}")
@@ -181,23 +202,24 @@ def _read(path: Path) -> Table:
 def _read_csv(path: Path) -> Table:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            lines = [row for row in csv.reader(file) if any(cell.strip() for cell in row)]
+            reader = csv.reader(file)
+            lines = [(reader.line_num, row) for row in reader if any(map(str.strip, row))]
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path} is not a text table: {error}") from None
     if len(lines) < 2:
         raise InputError(f"{path} needs a header line and at least one row of numbers")
-    names = tuple(cell.strip() for cell in lines[0])
+    names = tuple(cell.strip() for cell in lines[0][1])
     if all(_is_number(name) for name in names):
         raise InputError(f"{path} starts with numbers; its first line must name the columns")
     if len(set(names)) != len(names) or not all(names):
         raise InputError(f"{path} must give each column a different name; got {list(names)}")
-    for i, row in enumerate(lines[1:], start=2):
+    for line, row in lines[1:]:
         if len(row) != len(names):
-            raise InputError(f"{path}, row {i}: {len(row)} values for {len(names)} columns")
+            raise InputError(f"{path}, line {line}: {len(row)} values for {len(names)} columns")
         for name, cell in zip(names, row, strict=True):
             if not _is_number(cell):
-                raise InputError(f"{path}, row {i}, column {name!r}: {cell!r} is not a number")
-    return _table([[float(cell) for cell in row] for row in lines[1:]], names, str(path))
+                raise InputError(f"{path}, line {line}, column {name!r}: {cell!r} is not a number")
+    return _table([[float(cell) for cell in row] for _, row in lines[1:]], names, str(path))
 
 
 def _is_number(text: str) -> bool:

@@ -111,6 +111,11 @@ class Prior:
     """
 
     def __init__(self, laws: Mapping[str, Any] | None = None, /, **named: Any) -> None:
+        if not isinstance(laws, Mapping | None):
+            raise InputError(
+                f"the prior needs a name for each law, as in Prior(x1=law); "
+                f"got {type(laws).__name__}"
+            )
         both = set(laws or {}) & set(named)
         if both:
             raise InputError(f"the prior got {sorted(both)} twice; give each parameter one law")
@@ -158,7 +163,7 @@ class MultivariateNormal:
         names: D names; x1, x2, ... by default.
 
     Raises:
-        InputError: the shapes disagree or the covariance is not one.
+        InputError: the shapes disagree, the mean is not finite, or the covariance is not one.
     """
 
     def __init__(self, mean: ArrayLike, cov: ArrayLike, names: Sequence[str] | None = None) -> None:
@@ -167,6 +172,12 @@ class MultivariateNormal:
             raise InputError(
                 f"MultivariateNormal got a mean of shape {mean_.shape} and a covariance of shape "
                 f"{cov_.shape}; expected ({len(mean_)}, {len(mean_)})"
+            )
+        finite = np.isfinite(mean_).all() and np.isfinite(cov_).all()
+        if not (finite and np.allclose(cov_, cov_.T, rtol=0, atol=1e-8 * np.abs(cov_).max())):
+            raise InputError(
+                "MultivariateNormal needs finite means and a finite, symmetric covariance; "
+                f"got mean={mean_.tolist()}, cov={cov_.tolist()}"
             )
         try:
             self._law = stats.multivariate_normal(mean_, cov_)
@@ -197,8 +208,11 @@ class Dirichlet:
 
     def __init__(self, alpha: ArrayLike, names: Sequence[str] | None = None) -> None:
         alpha_ = np.asarray(alpha, float)
-        if alpha_.ndim != 1 or len(alpha_) < 2 or not np.all(alpha_ > 0):
+        usable = np.all((alpha_ > 0) & np.isfinite(alpha_))
+        if alpha_.ndim != 1 or len(alpha_) < 2 or not usable:
             raise InputError(f"Dirichlet needs two or more positive concentrations; got {alpha_}")
+        # Draws of small concentrations underflow to zero, where the density has a pole.
+        self._least = np.where(alpha_ < 1, np.finfo(float).tiny, 0)
         self._law = stats.dirichlet(alpha_)
         self.names = _names(names, len(alpha_))
         self.support = Simplex(len(alpha_))
@@ -212,7 +226,8 @@ class Dirichlet:
         out = np.full(len(x), -np.inf)
         inside = self.support.contains(x)
         if inside.any():
-            out[inside] = self._law.logpdf((x[inside] / x[inside].sum(1, keepdims=True)).T)
+            shares = np.maximum(x[inside] / x[inside].sum(1, keepdims=True), self._least)
+            out[inside] = self._law.logpdf(shares.T)
         return out
 
 
@@ -220,6 +235,10 @@ def check_law(law: Any, what: str) -> None:
     """Raise `InputError` unless law is a frozen continuous law of one variable."""
     dist = getattr(law, "dist", None)
     if isinstance(dist, stats.rv_continuous):
+        if np.ndim(law.median()):
+            raise InputError(
+                f"the {what} holds {np.size(law.median())} laws; give each value a law of its own"
+            )
         if not np.isfinite(law.median()):
             raise InputError(f"the {what} has parameters that define no law: {law.args} {law.kwds}")
         return

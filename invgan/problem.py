@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from invgan.errors import InputError
-from invgan.observations import Observations, Table, as_observations
+from invgan.observations import Law, Observations, Table, as_observations
 from invgan.priors import Prior, PriorLike
 
-__all__ = ["Problem", "Question"]
+__all__ = ["Problem", "Question", "default_names"]
 
 Question = Literal["population", "posterior"]
 
@@ -121,6 +121,11 @@ class Problem:
             )
 
 
+def default_names(width: int) -> tuple[str, ...]:
+    """Names for outputs that nobody named."""
+    return ("y",) if width == 1 else tuple(f"y{j + 1}" for j in range(width))
+
+
 def _as_prior(prior: Any) -> PriorLike:
     if isinstance(prior, Mapping):
         return Prior(prior)
@@ -137,10 +142,10 @@ def _output_names(outputs: Sequence[str] | None, seen: Observations) -> tuple[st
     if outputs is None:
         if seen.names is not None:
             return seen.names
-        return ("y",) if seen.width == 1 else tuple(f"y{j + 1}" for j in range(seen.width))
+        return default_names(seen.width)
     names = (outputs,) if isinstance(outputs, str) else tuple(map(str, outputs))
-    if len(set(names)) != len(names):
-        raise InputError(f"outputs names one output twice: {list(names)}")
+    if not names or len(set(names)) != len(names):
+        raise InputError(f"outputs must name each observed output once; got {list(names)}")
     if len(names) != seen.width and seen.names is None:
         raise InputError(
             f"outputs names {len(names)} outputs {list(names)} but the observations have "
@@ -163,4 +168,4 @@ def _in_order(seen: Observations, names: tuple[str, ...]) -> Observations:
         return Table(seen.rows[:, index], names)
     if seen.joint is not None:
         raise InputError("a joint law's outputs cannot be re-ordered; name them in its own order")
-    return type(seen)(tuple(seen.columns[j] for j in index), None, len(index), names)
+    return Law(tuple(seen.columns[j] for j in index), None, len(index), names)

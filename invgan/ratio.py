@@ -23,14 +23,16 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, SplineTransformer, StandardScaler
 
-from invgan.scaling import OutputScaling
+from invgan.monotone import normal_scores
 
 __all__ = ["Ratio", "log_ratio"]
 
 Array = NDArray[np.float64]
 
 _FOLDS = 4
+_FEWEST_ROWS = 20
 _SIGNIFICANT = 2.0
+_LARGEST_SCORE = 6.0
 _LARGEST_LOG_RATIO = 20.0
 
 
@@ -50,7 +52,7 @@ class Ratio:
 
 
 def log_ratio(p: Array, q: Array, *, seed: int = 0) -> Ratio:
-    """Log p/q on the rows of q.
+    """Log p/q on the rows of q; zero where either cloud has fewer than 20 rows to judge by.
 
     Args:
         p: rows of the numerator, shape (n, L).
@@ -59,12 +61,15 @@ def log_ratio(p: Array, q: Array, *, seed: int = 0) -> Ratio:
     Other Args:
         seed: of folds and weights.
     """
+    best = Ratio(np.zeros(len(q)), "none", 0.0)
+    if min(len(p), len(q)) < _FEWEST_ROWS:
+        return best
     points = np.concatenate([p, q])
-    points = OutputScaling.fit(points).to_network(points)
+    columns = [normal_scores(column)(column) for column in points.T]
+    points = np.clip(np.stack(columns, axis=1), -_LARGEST_SCORE, _LARGEST_SCORE)
     labels = np.repeat([1, 0], [len(p), len(q)])
     prior = math.log(len(p) / len(q))
     base = _losses(np.full(len(points), prior), labels)
-    best = Ratio(np.zeros(len(q)), "none", 0.0)
     for name, build in _CANDIDATES.items():
         odds = _held_out(build, points, labels, seed)
         saved = base - _losses(odds, labels)
@@ -76,14 +81,15 @@ def log_ratio(p: Array, q: Array, *, seed: int = 0) -> Ratio:
     return best
 
 
-def _held_out(build: Callable[[int], Any], points: Array, labels: Array, seed: int) -> Array:
+def _held_out(build: Callable[[int, int], Any], points: Array, labels: Array, seed: int) -> Array:
     """Log-odds of every row from the classifier whose fold left it out."""
     fold = np.random.default_rng(seed).permutation(len(points)) % _FOLDS
     odds = np.empty(len(points))
     for k in range(_FOLDS):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            machine = build(seed).fit(points[fold != k], labels[fold != k])
+            machine = build(seed, int((fold != k).sum()))
+            machine.fit(points[fold != k], labels[fold != k])
         probability = machine.predict_log_proba(points[fold == k])
         odds[fold == k] = probability[:, 1] - probability[:, 0]
     return odds
@@ -94,7 +100,7 @@ def _losses(odds: Array, labels: Array) -> Array:
     return np.logaddexp(0, np.where(labels == 1, -odds, odds))
 
 
-def _splines(seed: int) -> Any:
+def _splines(seed: int, n: int) -> Any:
     return make_pipeline(
         SplineTransformer(n_knots=9, degree=3, knots="quantile", extrapolation="linear"),
         StandardScaler(),
@@ -102,14 +108,14 @@ def _splines(seed: int) -> Any:
     )
 
 
-def _perceptron(seed: int) -> Any:
+def _perceptron(seed: int, n: int) -> Any:
     return make_pipeline(
         PolynomialFeatures(2, include_bias=False),
         StandardScaler(),
         MLPClassifier(
             (32, 32),
             alpha=1e-3,
-            batch_size=512,
+            batch_size=min(512, int(0.9 * n)),
             learning_rate_init=3e-3,
             max_iter=30,
             early_stopping=True,
@@ -119,4 +125,4 @@ def _perceptron(seed: int) -> Any:
     )
 
 
-_CANDIDATES: dict[str, Callable[[int], Any]] = {"splines": _splines, "perceptron": _perceptron}
+_CANDIDATES: dict[str, Callable[[int, int], Any]] = {"splines": _splines, "perceptron": _perceptron}

@@ -150,7 +150,7 @@ def _load(path: str | Path, keys: tuple[str, ...]) -> tuple[dict[str, Any], dict
                 "outputs": tuple(map(str, archive["outputs"])),
                 "info": json.loads(str(archive["info"])),
             }
-    except (KeyError, ValueError, OSError, EOFError, BadZipFile) as error:
+    except (KeyError, TypeError, ValueError, OSError, EOFError, BadZipFile) as error:
         raise InputError(
             f"{path} is not a file that invgan wrote, or is damaged: {error}"
         ) from None

@@ -27,6 +27,8 @@ Array = NDArray[np.float64]
 _SCORES = np.linspace(-4.5, 4.5, 181)
 _PRIOR_DRAWS = 100_000
 _LARGEST_SCORE = 6.0
+_LARGEST = 1e75
+_LARGEST_LOG = 700.0
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,8 @@ class ParameterScaling:
     """The bijection between the prior's support and the network's space.
 
     Attributes:
-        low: lower bounds of the columns after stick-breaking, shape (E,).
-        high: upper bounds, shape (E,).
+        low: lower bounds of the parameters, shape (D,).
+        high: upper bounds, shape (D,).
         maps: one increasing map t -> e for each of the E columns.
         simplex: whether x are proportions, in which case D = E + 1, else D = E.
     """
@@ -50,13 +52,12 @@ class ParameterScaling:
         """Build the map for a prior, from exact quantiles where it has them, else from draws."""
         support = prior.support
         if isinstance(support, Simplex):
-            sticks = _break_stick(prior.sample(_PRIOR_DRAWS, rng))
-            unit = Box(np.zeros(sticks.shape[1]), np.ones(sticks.shape[1]))
-            return cls(unit.low, unit.high, _sampled_maps(sticks, unit), simplex=True)
+            bounds = np.zeros(support.dimension), np.ones(support.dimension)
+            return cls(*bounds, _maps(_break_stick(prior.sample(_PRIOR_DRAWS, rng))), simplex=True)
         if isinstance(prior, Prior):
             return cls(support.low, support.high, _exact_maps(prior, support))
-        draws = prior.sample(_PRIOR_DRAWS, rng)
-        return cls(support.low, support.high, _sampled_maps(draws, support))
+        t = _unbound(prior.sample(_PRIOR_DRAWS, rng), support.low, support.high)
+        return cls(support.low, support.high, _maps(t))
 
     @property
     def dimension(self) -> int:
@@ -65,15 +66,13 @@ class ParameterScaling:
 
     def to_network(self, x: Array) -> Array:
         """Network coordinates (n, E) of parameters x (n, D)."""
-        free = _break_stick(x) if self.simplex else x
-        t = _unbound(free, self.low, self.high)
+        t = _break_stick(x) if self.simplex else _unbound(x, self.low, self.high)
         return np.stack([m(t[:, j]) for j, m in enumerate(self.maps)], axis=1)
 
     def to_parameters(self, e: Array) -> Array:
         """Parameters (n, D) inside the support for any finite network coordinates e (n, E)."""
         t = np.stack([m.inverse(e[:, j]) for j, m in enumerate(self.maps)], axis=1)
-        x = _rebound(t, self.low, self.high)
-        return _join_stick(x) if self.simplex else x
+        return _join_stick(t) if self.simplex else _rebound(t, self.low, self.high)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists, for JSON."""
@@ -133,51 +132,54 @@ def _rising(t: Array, name: str) -> MonotoneMap:
     return MonotoneMap(t[kept], e[kept])
 
 
-def _sampled_maps(draws: Array, box: Box) -> tuple[MonotoneMap, ...]:
-    t = _unbound(draws, box.low, box.high)
+def _maps(t: Array) -> tuple[MonotoneMap, ...]:
     return tuple(normal_scores(t[:, j]) for j in range(t.shape[1]))
 
 
 def _unbound(x: Array, low: Array, high: Array) -> Array:
     """Take the bounds away, column by column."""
-    t = np.array(x, float)
+    t = np.clip(x, -_LARGEST, _LARGEST)
     with np.errstate(divide="ignore"):
         for j, (a, b) in enumerate(zip(low, high, strict=True)):
             if np.isfinite(a) and np.isfinite(b):
-                t[:, j] = logit(np.clip((x[:, j] - a) / (b - a), 0, 1))
+                t[:, j] = _within(logit(np.clip((x[:, j] - a) / (b - a), 0, 1)))
             elif np.isfinite(a):
-                t[:, j] = np.log(x[:, j] - a)
+                t[:, j] = _within(np.log(x[:, j] - a))
             elif np.isfinite(b):
-                t[:, j] = -np.log(b - x[:, j])
-    limit = np.finfo(float).max ** 0.25
-    return np.asarray(np.clip(t, -limit, limit))
+                t[:, j] = -_within(np.log(b - x[:, j]))
+    return t
 
 
 def _rebound(t: Array, low: Array, high: Array) -> Array:
     """Put the bounds back, column by column."""
-    x = np.array(t, float)
-    with np.errstate(over="ignore"):
-        for j, (a, b) in enumerate(zip(low, high, strict=True)):
-            if np.isfinite(a) and np.isfinite(b):
-                x[:, j] = a + (b - a) * expit(t[:, j])
-            elif np.isfinite(a):
-                x[:, j] = a + np.exp(np.minimum(t[:, j], 700))
-            elif np.isfinite(b):
-                x[:, j] = b - np.exp(np.minimum(-t[:, j], 700))
+    x = np.clip(t, -_LARGEST, _LARGEST)
+    for j, (a, b) in enumerate(zip(low, high, strict=True)):
+        if np.isfinite(a) and np.isfinite(b):
+            x[:, j] = a + (b - a) * expit(_within(t[:, j]))
+        elif np.isfinite(a):
+            x[:, j] = a + np.exp(_within(t[:, j]))
+        elif np.isfinite(b):
+            x[:, j] = b - np.exp(_within(-t[:, j]))
     return np.asarray(np.clip(x, low, high))
 
 
 def _break_stick(x: Array) -> Array:
-    """Proportions (n, D) as shares of what is left, (n, D - 1), each between 0 and 1."""
-    left = 1 - np.concatenate([np.zeros((len(x), 1)), np.cumsum(x[:, :-2], axis=1)], axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(np.nan_to_num(np.clip(x[:, :-1] / left, 0, 1), nan=0.5))
+    """Log-odds of each proportion of x (n, D) against those after it, (n, D - 1)."""
+    rest = np.cumsum(x[:, :0:-1], axis=1)[:, ::-1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return _within(np.nan_to_num(np.log(x[:, :-1]) - np.log(rest), nan=0.0))
 
 
-def _join_stick(v: Array) -> Array:
+def _join_stick(t: Array) -> Array:
     """Undo `_break_stick`."""
-    left = np.cumprod(np.concatenate([np.ones((len(v), 1)), 1 - v], axis=1), axis=1)
-    return np.concatenate([v * left[:, :-1], left[:, -1:]], axis=1)
+    t = _within(t)
+    left = np.cumprod(np.concatenate([np.ones((len(t), 1)), expit(-t)], axis=1), axis=1)
+    return np.concatenate([expit(t) * left[:, :-1], left[:, -1:]], axis=1)
+
+
+def _within(t: Array) -> Array:
+    """Logarithms whose exponentials are neither zero nor infinite."""
+    return np.asarray(np.clip(t, -_LARGEST_LOG, _LARGEST_LOG))
 
 
 def _finite_or_none(value: float) -> float | None:

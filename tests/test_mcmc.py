@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from invgan import mcmc
 from invgan.errors import InputError, ModelError
 from invgan.mcmc import run_mcmc
+from invgan.mcmc.chains import diagnose, split_rhat
+from invgan.mcmc.ensemble import KernelMove
 from invgan.priors import Dirichlet, Prior
 from invgan.problem import Problem
 from invgan.simulation import simulate
@@ -207,32 +208,32 @@ def chain(rng, rho, steps=4000, walkers=16):
 def test_the_diagnosis_knows_a_sound_chain_and_three_lies():
     rng = np.random.default_rng(8)
     sound = chain(rng, 0.8)
-    burn_in, truth = mcmc._diagnose(sound, ("a",), 10)
+    burn_in, truth = diagnose(sound, ("a",), 10)
     assert burn_in == 800
     assert truth["converged"]
     assert truth["autocorrelation_time"]["a"] == pytest.approx(9, rel=0.15)
 
-    _, slow = mcmc._diagnose(chain(rng, 0.99), ("a",), 10)
+    _, slow = diagnose(chain(rng, 0.99), ("a",), 10)
     assert not slow["converged"]
     assert "are needed to trust it: run at least" in slow["message"]
 
     apart = sound + np.where(np.arange(16) < 4, 3.0, 0.0)[:, None]
-    _, separate = mcmc._diagnose(apart, ("a",), 10)
+    _, separate = diagnose(apart, ("a",), 10)
     assert not separate["converged"]
     assert "the walkers disagree" in separate["message"]
 
     wider = sound * np.where(np.arange(16) < 4, 3.0, 1.0)[:, None]
-    assert mcmc._split_rhat(wider)[0] > 1.05 > mcmc._split_rhat(sound)[0]
+    assert split_rhat(wider)[0] > 1.05 > split_rhat(sound)[0]
 
     caught = sound.copy()
     caught[:, 3] = 0.1
-    _, stuck = mcmc._diagnose(caught, ("a",), 10)
+    _, stuck = diagnose(caught, ("a",), 10)
     assert not stuck["converged"]
     assert stuck["message"].startswith("1 of 16 walkers never moved")
 
 
 def test_a_chain_that_never_moved_is_not_trusted():
-    _, still = mcmc._diagnose(np.ones((100, 6, 2)), ("a", "b"), 10)
+    _, still = diagnose(np.ones((100, 6, 2)), ("a", "b"), 10)
     assert not still["converged"]
     json.dumps(still, allow_nan=False)
 
@@ -247,6 +248,6 @@ def test_the_moves_keep_a_normal_law():
 
 def test_the_kernel_move_stays_where_the_walkers_lie_in_a_plane():
     s, c = np.zeros((3, 2)), np.outer(np.arange(5.0), [1.0, 1.0])
-    q, factors = mcmc._KernelMove().get_proposal(s, [c], np.random.RandomState(0))
+    q, factors = KernelMove().get_proposal(s, [c], np.random.RandomState(0))
     assert np.array_equal(q, s)
     assert np.array_equal(factors, np.zeros(3))

@@ -239,4 +239,4 @@ def _conditions(inverse: Inverse, observations: Any, n: int, rng: np.random.Gene
     seen: Observations = as_observations(observations)
     if len(inverse.low) > len(inverse.outputs) and isinstance(seen, Table):
         return np.repeat(sort_repeats(seen.rows[None]).reshape(1, -1), n, axis=0)
-    return seen.sample(n, rng)
+    return seen.representative(n, rng)

@@ -44,6 +44,7 @@ Progress = Callable[[int, int], None]
 
 _TARGET_DRAWS = 20_000
 _FEWEST_PAIRS = 2_000
+_FEWEST_SIMULATIONS = 100
 
 
 def train(
@@ -159,8 +160,11 @@ def _check(problem: Problem, simulations: Simulations) -> None:
             f"{list(simulations.outputs)}; the problem has {list(problem.prior.names)} and "
             f"{list(problem.outputs)}"
         )
-    if len(simulations.selection) < 2 or len(simulations.training) < 16:
-        raise InputError(f"{len(simulations)} simulations are too few to train on; use 100 or more")
+    if len(simulations) < _FEWEST_SIMULATIONS:
+        raise InputError(
+            f"{len(simulations)} simulations are too few to train on; "
+            f"use {_FEWEST_SIMULATIONS} or more"
+        )
 
 
 def _region(problem: Problem, simulations: Simulations, config: TrainConfig) -> tuple[Array, Array]:

@@ -31,7 +31,7 @@ def simulate(
     """Draw n parameter vectors from the prior and run the model on each.
 
     The result depends on the seed alone, not on the chunk size; fewer simulations with the same
-    seed are the first rows of more.
+    seed are the first rows of more (for a stochastic model, in whole blocks of 1024 rows).
 
     Args:
         problem: model and prior.
@@ -68,12 +68,16 @@ def simulate(
 
 def _prior_draws(problem: Problem, n: int, seed: int) -> Array:
     seeds = np.random.SeedSequence(seed).spawn(-(-n // _PRIOR_BLOCK))
-    blocks = [problem.prior.sample(_PRIOR_BLOCK, np.random.default_rng(s)) for s in seeds]
-    x = np.concatenate(blocks)[:n]
-    width = len(problem.prior.names)
-    if x.shape != (n, width):
+    return np.concatenate([_prior_block(problem, s) for s in seeds])[:n]
+
+
+def _prior_block(problem: Problem, seed: np.random.SeedSequence) -> Array:
+    x = np.asarray(problem.prior.sample(_PRIOR_BLOCK, np.random.default_rng(seed)), float)
+    wanted = (_PRIOR_BLOCK, len(problem.prior.names))
+    if x.shape != wanted:
         raise InputError(
-            f"the prior's sample(n, rng) gave {x.shape[1:]} values a draw for {width} names"
+            f"the prior's sample({_PRIOR_BLOCK}, rng) gave draws of shape {x.shape}; expected "
+            f"{wanted}, one column for each of {', '.join(problem.prior.names)}"
         )
     return x
 
@@ -88,5 +92,5 @@ def _check_failures(problem: Problem, failed: Array, n: int, limit: float) -> No
     if len(failed) > limit * n:
         raise ModelError(
             f"{len(failed)} of {n} simulations were not finite (first: x = {{{first}}}); allow "
-            f"more with max_failures={len(failed) / n * 1.2:.2g}, or narrow the prior"
+            f"more with max_failures={min(1.0, len(failed) / n * 1.2):.2g}, or narrow the prior"
         )

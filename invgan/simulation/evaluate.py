@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from invgan.errors import ModelError
-from invgan.problem import Problem
+from invgan.problem import Problem, default_names
 
 __all__ = ["BLOCK", "Progress", "evaluate", "sort_repeats"]
 
@@ -80,21 +80,38 @@ def sort_repeats(y: Array) -> Array:
 
 
 def _call(problem: Problem, x: Array, rng: np.random.Generator | None) -> Array:
+    if problem.vectorized:
+        return _table(problem, _run(problem, x, x, rng), x)
+    return np.stack([_row(problem, _run(problem, row, row[None], rng), row) for row in x])
+
+
+def _run(problem: Problem, given: Array, rows: Array, rng: np.random.Generator | None) -> Any:
+    """What the model returns for a copy of its argument, which it may write to."""
     noise = () if rng is None else (rng,)
     try:
-        if problem.vectorized:
-            return _table(problem, problem.model(x.copy(), *noise), x)
-        rows = [_row(problem, problem.model(row.copy(), *noise), row) for row in x]
-        return np.stack(rows)
-    except ModelError:
-        raise
+        return problem.model(given.copy(), *noise)
     except Exception as error:
-        raise ModelError(_sentence(problem, error, x)) from error
+        raise ModelError(_sentence(problem, error, rows)) from error
+
+
+def _numbers(result: Any) -> Array:
+    """A copy, since a model may hand out one buffer again and again."""
+    # A torch tensor comes to numpy by its own methods, without importing torch.
+    value = result.detach().cpu().numpy() if hasattr(result, "detach") else result
+    try:
+        if np.iscomplexobj(value):
+            raise TypeError("complex numbers have no order")
+        return np.array(value, float)
+    except (TypeError, ValueError) as error:
+        raise ModelError(
+            f"the model returned {type(result).__name__}, which is not an array of real numbers: "
+            f"{error}"
+        ) from None
 
 
 def _table(problem: Problem, result: Any, x: Array) -> Array:
     if isinstance(result, Mapping):
-        columns = [np.asarray(c, float).reshape(-1) for c in _named(problem, result)]
+        columns = [_numbers(column).reshape(-1) for column in _named(problem, result)]
         wrong = [len(c) for c in columns if len(c) != len(x)]
         if wrong:
             raise ModelError(
@@ -102,7 +119,7 @@ def _table(problem: Problem, result: Any, x: Array) -> Array:
                 f"expected {len(x)}, one for each row{_hint(problem)}"
             )
         return np.stack(columns, axis=1)
-    y = np.asarray(_detached(result), float)
+    y = _numbers(result)
     wanted = (len(x), len(problem.outputs))
     if y.shape == wanted[:1] and wanted[1] == 1:
         return y[:, None]
@@ -115,8 +132,8 @@ def _table(problem: Problem, result: Any, x: Array) -> Array:
 
 
 def _row(problem: Problem, result: Any, x: Array) -> Array:
-    values = _named(problem, result) if isinstance(result, Mapping) else _detached(result)
-    y = np.asarray(values, float).reshape(-1)
+    values = _named(problem, result) if isinstance(result, Mapping) else result
+    y = _numbers(values).reshape(-1)
     if len(y) != len(problem.outputs):
         raise ModelError(
             f"the model turned one parameter vector {x.shape} into {len(y)} outputs; expected "
@@ -129,16 +146,12 @@ def _named(problem: Problem, result: Mapping[str, Any]) -> list[Any]:
     missing = [name for name in problem.outputs if name not in result]
     if not missing:
         return [result[name] for name in problem.outputs]
-    if problem.observations.names is None and len(result) == len(problem.outputs):
+    unnamed = problem.observations.names is None and problem.outputs == default_names(len(result))
+    if unnamed:
         return list(result.values())
     raise ModelError(
         f"the model returned outputs {list(result)}; {missing[0]!r} is observed but not among them"
     )
-
-
-def _detached(result: Any) -> Any:
-    """A torch tensor as numpy, without importing torch."""
-    return result.detach().cpu().numpy() if hasattr(result, "detach") else result
 
 
 def _hint(problem: Problem) -> str:

@@ -1,0 +1,127 @@
+"""The ensemble of walkers: where it starts and how it moves.
+
+An ensemble samples the target (Goodman and Weare 2010, Comm. App. Math. Comp. Sci. 5, 65;
+Foreman-Mackey et al. 2013, PASP 125, 306). Half of the moves are differential evolution, half are
+draws from a kernel density of the other walkers, which jump between separate parts of the answer.
+emcee's snooker move is not used: in release 3.1.6 it does not leave its target invariant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import emcee
+import numpy as np
+from numpy.typing import NDArray
+
+from invgan.errors import InputError
+from invgan.mcmc.target import Target, free_parameters
+from invgan.samples import Simulations
+
+__all__ = ["Chain", "KernelMove", "run_ensemble", "start_among"]
+
+Array = NDArray[np.float64]
+
+_TEMPER = 0.5
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Every state of every walker.
+
+    Attributes:
+        x: parameters, shape (T, W, D): steps, walkers, parameters.
+        y: the model's outputs for them, shape (T, W, L).
+        acceptance: the share of proposals that were taken.
+    """
+
+    x: Array
+    y: Array
+    acceptance: float
+
+
+def start_among(
+    target: Target, simulations: Simulations, walkers: int, rng: np.random.Generator
+) -> emcee.State:
+    """Simulations drawn without replacement by the root of P_Y / q_Y: wider than the answer.
+
+    The largest of log-weights plus Gumbel noise are such a draw (Yellott 1977).
+
+    Args:
+        target: whose prior and ratio decide.
+        simulations: prior simulations of its model.
+        walkers: how many are wanted.
+        rng: of the drawing and of the chain that starts here.
+
+    Raises:
+        InputError: fewer simulations than walkers have outputs that the observations allow.
+    """
+    log_ratio = target.log_ratio(simulations.y)
+    log_target = target.problem.prior.log_prob(simulations.x) + log_ratio
+    feasible = np.flatnonzero(np.isfinite(log_target))
+    if len(feasible) < walkers:
+        raise InputError(
+            f"{len(feasible)} of {len(simulations)} simulations have outputs that the "
+            f"observations allow, and {walkers} walkers need one each to start from: run more "
+            "simulations (simulate.n), use fewer walkers, or see whether the prior reaches the "
+            "observations"
+        )
+    keys = _TEMPER * log_ratio[feasible] + rng.gumbel(size=len(feasible))
+    rows = feasible[np.argsort(keys)[-walkers:]]
+    y = simulations.y[rows]
+    return emcee.State(
+        simulations.x[rows, : free_parameters(target.problem)],
+        log_prob=log_target[rows],
+        blobs=y[:, 0] if y.shape[1] == 1 else y,
+        random_state=np.random.MT19937(int(rng.integers(2**32))).state,
+    )
+
+
+def run_ensemble(
+    target: Target,
+    start: emcee.State,
+    steps: int,
+    progress: Callable[[int, int], None] | None,
+) -> Chain:
+    """Walk: every walker moves once a step.
+
+    Args:
+        target: the log-density, which carries the outputs along.
+        start: where the walkers stand, from `start_among`.
+        steps: how many steps.
+        progress: called with (steps done, steps in all), or None.
+
+    Raises:
+        ModelError: the model raised.
+    """
+    # A backend with a random state of its own keeps emcee from reading numpy's global one.
+    backend = emcee.backends.Backend()
+    backend.reset(*start.coords.shape)
+    backend.random_state = start.random_state
+    moves = [(emcee.moves.DEMove(), 0.5), (KernelMove(), 0.5)]
+    sampler = emcee.EnsembleSampler(
+        *start.coords.shape, target, moves=moves, backend=backend, vectorize=True
+    )
+    # Without emcee's wrapper, which prints its own account of a model that raises.
+    sampler.log_prob_fn = target
+    states = sampler.sample(start, iterations=steps, skip_initial_state_check=True)
+    for done, _ in enumerate(states, start=1):
+        if progress is not None:
+            progress(done, steps)
+    x = target.parameters(sampler.get_chain())
+    y = np.asarray(sampler.get_blobs()).reshape(*x.shape[:2], -1)
+    return Chain(x, y, float(sampler.acceptance_fraction.mean()))
+
+
+class KernelMove(emcee.moves.KDEMove):  # type: ignore[misc]
+    """Draws from a kernel density of the other walkers; no move where these lie in a plane."""
+
+    def get_proposal(self, s: Array, c: list[Array], random: Any) -> tuple[Array, Array]:
+        """Proposed places for walkers at s, and the logarithms of the proposals' ratio."""
+        try:
+            q, factors = super().get_proposal(s, c, random)
+        except np.linalg.LinAlgError:
+            return s, np.zeros(len(s))
+        return q, factors

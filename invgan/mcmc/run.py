@@ -1,0 +1,113 @@
+"""The baseline from end to end: target, start, chain, diagnosis, draws."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from invgan.density import fit_density, observed_log_prob
+from invgan.errors import InputError
+from invgan.mcmc.chains import diagnose
+from invgan.mcmc.ensemble import run_ensemble, start_among
+from invgan.mcmc.target import Target, free_parameters
+from invgan.problem import Problem
+from invgan.samples import Samples, Simulations
+
+__all__ = ["run_mcmc"]
+
+
+def run_mcmc(
+    problem: Problem,
+    simulations: Simulations,
+    n: int = 20_000,
+    *,
+    walkers: int = 64,
+    steps: int = 5000,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Samples:
+    """Draw from the exact answer of the population question.
+
+    Args:
+        problem: deterministic model, prior and observations.
+        simulations: prior simulations of the same model; q_Y is fitted to them and the walkers
+            start among them.
+        n: how many draws are wanted.
+
+    Other Args:
+        walkers: an even number above twice the number of free parameters.
+        steps: steps of each walker, 10 or more; each costs up to `walkers` model runs.
+        seed: of everything random.
+        progress: called with (steps done, steps in all).
+
+    Returns:
+        Draws with their outputs, all of weight one, in random order; fewer than n where the chain
+        is shorter. `Samples.info` says whether the chain can be trusted (`converged`, `message`).
+
+    Raises:
+        InputError: the question is not ``"population"``, the walkers do not suit the problem, or
+            too few simulations are explained by the observations.
+        ModelError: the model raised.
+    """
+    started = time.perf_counter()
+    _check(problem, simulations, n, walkers, steps)
+    seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(4)]
+    q_y = fit_density(simulations.y, seed=seeds[0])
+    target = Target(problem, observed_log_prob(problem.observations, seed=seeds[1]), q_y)
+    start = start_among(target, simulations, walkers, np.random.default_rng(seeds[2]))
+    chain = run_ensemble(target, start, steps, progress)
+    burn_in, diagnosis = diagnose(chain.x, problem.prior.names, n)
+    rows = _choose(steps - burn_in, walkers, n, np.random.default_rng(seeds[3]))
+    x, y = (part[burn_in:].reshape(-1, part.shape[-1])[rows] for part in (chain.x, chain.y))
+    info = {
+        "method": "mcmc",
+        "seed": seed,
+        "seconds": time.perf_counter() - started,
+        "model_evaluations": target.evaluations,
+        "walkers": walkers,
+        "steps": steps,
+        "burn_in": burn_in,
+        "acceptance": chain.acceptance,
+        "density_heldout": q_y.heldout,
+        "density_gap": q_y.gap,
+        **diagnosis,
+    }
+    return Samples(x, y, np.ones(len(x)), problem.prior.names, problem.outputs, info)
+
+
+def _check(problem: Problem, simulations: Simulations, n: int, walkers: int, steps: int) -> None:
+    if problem.question != "population":
+        raise InputError(
+            "the MCMC baseline needs a likelihood, which a simulator does not give: it is not "
+            f"available for question={problem.question!r}; leave it out (mcmc.enabled: false)"
+        )
+    expected = (problem.prior.names, problem.outputs)
+    if (simulations.names, simulations.outputs) != expected:
+        raise InputError(
+            f"the simulations have parameters {list(simulations.names)} and outputs "
+            f"{list(simulations.outputs)}; the problem has {list(expected[0])} and "
+            f"{list(expected[1])}: simulate this problem first"
+        )
+    free = free_parameters(problem)
+    least = 2 * free + 2
+    if walkers < least or walkers % 2:
+        raise InputError(
+            f"{free} free parameters need an even number of walkers, {least} or more; "
+            f"got {walkers}: set walkers={max(least, walkers + walkers % 2)} (mcmc.walkers)"
+        )
+    if n < 1 or steps < 10:
+        raise InputError(f"run_mcmc needs n >= 1 and steps >= 10; got n={n} and steps={steps}")
+
+
+def _choose(steps: int, walkers: int, n: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Which of the flattened states (T, W) to return: evenly along each walker, in any order.
+
+    At most n, each at most once, so that as few as possible are a walker's stay at one point.
+    """
+    stride = max(steps * walkers / n, 1.0)
+    place = (np.arange(min(n, steps * walkers)) * stride + rng.uniform(0, stride - 1)).astype(int)
+    walker, step = np.divmod(place, steps)
+    return np.asarray(rng.permutation(step * walkers + walker))

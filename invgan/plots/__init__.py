@@ -1,0 +1,33 @@
+"""Figures: arrays in, a matplotlib `Figure` out.
+
+Nothing is registered with pyplot, so no display is needed, no window opens and no figure outlives
+its last reference.
+"""
+
+from matplotlib.figure import Figure
+
+from invgan.plots.answer import plot_answer
+from invgan.plots.columns import strongest
+from invgan.plots.figure6 import plot_figure6
+from invgan.plots.history import LEAST_DIVERGENCE, plot_history
+from invgan.plots.pairs import MAX_CORNER, plot_corner
+from invgan.plots.pushforward import MAX_OUTPUTS, plot_pushforward
+from invgan.plots.style import DPI, save_png
+from invgan.plots.surface import Surface, interpolate
+
+__all__ = [
+    "DPI",
+    "LEAST_DIVERGENCE",
+    "MAX_CORNER",
+    "MAX_OUTPUTS",
+    "Figure",
+    "Surface",
+    "interpolate",
+    "plot_answer",
+    "plot_corner",
+    "plot_figure6",
+    "plot_history",
+    "plot_pushforward",
+    "save_png",
+    "strongest",
+]

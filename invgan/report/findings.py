@@ -1,0 +1,63 @@
+"""The noun of the report: everything that a run found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from invgan.problem import Problem
+from invgan.samples import Samples, Simulations
+from invgan.validation import Validation
+
+__all__ = ["Findings"]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All that a run found.
+
+    Attributes:
+        problem: what was asked.
+        simulations: the prior draws that were learnt from.
+        samples: the answer. Its info counts the seconds and model runs of sampling and correction
+            together, as `correct` leaves it.
+        validation: what the model says of the answer.
+        raw: the generator's draws before their correction; their info counts them alone.
+        raw_validation: what the model says of these.
+        baseline: MCMC's draws.
+        baseline_validation: what the model says of these.
+        comparison: cGAN against MCMC: figures by name, as in ``{"C2ST in x": 0.51}``.
+        history: rows of the training history, as `invgan.plots.plot_history` takes them.
+        settings: the resolved configuration.
+        seconds: wall seconds by stage: simulate, train, sample, correct, mcmc, validate.
+    """
+
+    problem: Problem
+    simulations: Simulations
+    samples: Samples
+    validation: Validation
+    raw: Samples | None = None
+    raw_validation: Validation | None = None
+    baseline: Samples | None = None
+    baseline_validation: Validation | None = None
+    comparison: Mapping[str, float] | None = None
+    history: Sequence[Mapping[str, Any]] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def roads(self) -> dict[str, Samples]:
+        """The draws of every road that was taken: cgan, raw (cgan before correction), mcmc."""
+        roads = {"cgan": self.samples, "raw": self.raw, "mcmc": self.baseline}
+        return {road: samples for road, samples in roads.items() if samples is not None}
+
+    @property
+    def validations(self) -> dict[str, Validation]:
+        """The validation of every road that was judged."""
+        found = {
+            "cgan": self.validation,
+            "raw": self.raw_validation,
+            "mcmc": self.baseline_validation,
+        }
+        return {road: validation for road, validation in found.items() if validation is not None}

@@ -1,0 +1,91 @@
+"""The page for readers: `report.html`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from invgan.report import words
+from invgan.report.findings import Findings
+
+__all__ = ["page"]
+
+_ROADS = {"cgan": "cGAN", "raw": "generator, uncorrected", "mcmc": "MCMC"}
+
+
+def page(findings: Findings, found: dict[str, Any], images: dict[str, Any]) -> str:
+    """The whole page.
+
+    Args:
+        findings: what the run found.
+        found: the same as plain values, from `results`.
+        images: the figures, from `save_figures`.
+    """
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["number"] = _number
+    template = resources.files("invgan.report").joinpath("page.html.j2")
+    return environment.from_string(template.read_text(encoding="utf-8")).render(
+        found,
+        roads=_ROADS,
+        rows=_measure_rows(found["measures"]),
+        meanings=_meanings(found["measures"]),
+        distances=_distances(found["comparison"]),
+        correction=words.correction(findings),
+        captions=words.captions(findings),
+        images=images,
+        listing="\n".join(_listing(found["settings"])),
+    )
+
+
+def _measure_rows(measures: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """One row for each measure of each output, with a cell for each road that has it."""
+    rows: dict[tuple[str, str | None], dict[str, Any]] = {}
+    for road, entries in measures.items():
+        for entry in entries:
+            key = entry["name"], entry["output"]
+            blank = {"name": key[0], "output": key[1], "cells": {}}
+            rows.setdefault(key, blank)["cells"][road] = entry
+    return list(rows.values())
+
+
+def _meanings(measures: dict[str, list[dict[str, Any]]]) -> dict[str, str]:
+    """What each measure means, once for all of its rows."""
+    entries = [entry for road in measures.values() for entry in road]
+    return {entry["name"]: entry["meaning"] for entry in entries if entry["meaning"]}
+
+
+def _distances(comparison: dict[str, Any]) -> dict[str, Any]:
+    """How far apart the answers are; costs, named with their road, have a table of their own."""
+    return {k: v for k, v in comparison.items() if not (" (" in k and k.endswith(")"))}
+
+
+def _listing(settings: Mapping[str, Any], indent: str = "") -> list[str]:
+    """Nested settings, a line each."""
+    lines = []
+    for name, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            lines += [f"{indent}{name}:", *_listing(value, indent + "  ")]
+        else:
+            lines.append(
+                f"{indent}{name}: {value if isinstance(value, str) else json.dumps(value)}"
+            )
+    return lines
+
+
+def _number(value: Any) -> str:
+    """A figure for a reader: four digits, thousands apart, a dash for what is not known."""
+    if value is None:
+        return "\N{EN DASH}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if not isinstance(value, int | float):
+        return str(value)
+    if value == int(value) or 1000 <= abs(value) < 1e7:
+        return f"{value:,.0f}" if abs(value) < 1e7 or isinstance(value, int) else f"{value:.4g}"
+    return f"{value:.4g}"

@@ -1,0 +1,43 @@
+"""Small problems that several rooms are tested on, solved once."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from invgan.gan import Inverse, train
+from invgan.priors import Prior
+from invgan.problem import Problem
+from invgan.samples import Simulations
+from invgan.settings import TrainConfig
+from invgan.simulation import simulate
+
+SMALL = TrainConfig(head_steps=300, steps=60, hidden=32, layers=2, evaluations=3, batch_size=256)
+
+
+def add(x: np.ndarray) -> np.ndarray:
+    """The sum of two parameters (n, 2), shape (n, 1)."""
+    return x.sum(axis=1, keepdims=True)
+
+
+@pytest.fixture(scope="session")
+def sum_problem() -> Problem:
+    """x ~ N(0, 1)^2, y = x1 + x2, P_Y = N(1, 0.5^2): P_X is Gaussian with mean (0.5, 0.5)."""
+    prior = Prior(x1=stats.norm(), x2=stats.norm())
+    return Problem(add, prior, stats.norm(1, 0.5))
+
+
+def exact_sum(n: int, seed: int) -> np.ndarray:
+    """Exact draws of the sum problem's P_X, shape (n, 2)."""
+    rng = np.random.default_rng(seed)
+    y, gap = rng.normal(1, 0.5, n), rng.normal(0, np.sqrt(2), n)
+    return np.stack([(y + gap) / 2, (y - gap) / 2], axis=1)
+
+
+@pytest.fixture(scope="session")
+def sum_simulations(sum_problem: Problem) -> Simulations:
+    return simulate(sum_problem, 8000, seed=1)
+
+
+@pytest.fixture(scope="session")
+def sum_inverse(sum_problem: Problem, sum_simulations: Simulations) -> Inverse:
+    return train(sum_problem, sum_simulations, SMALL, seed=2, device="cpu")

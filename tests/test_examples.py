@@ -1,0 +1,178 @@
+"""The examples and the starter, at small size: everything runs and every file is written.
+
+Whether the answers are right is for the benchmarks: a verdict after a minute's training on one
+core would be the settings' merit or fault, so both verdicts of a solved problem are taken here.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from invgan.cli import main
+from invgan.config import build_problem, load_config
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+SMALL = {
+    "simulate": {"n": 2000},
+    "train": {"head_steps": 60, "steps": 40, "evaluations": 1, "hidden": 32},
+    "sample": {"n": 500},
+    "mcmc": {"walkers": 16, "steps": 60},
+}
+SMALL_OPTIONS = [
+    *("--n", "2000", "--head-steps", "60", "--steps", "40", "--evaluations", "1"),
+    *("--draws", "500", "--mcmc-steps", "60"),
+]
+SOLVED = (0, 3)
+
+
+def solve_small(config: Path, tmp_path: Path) -> Path:
+    """Run the command line on a small copy of a configuration beside copies of its neighbours."""
+    folder, out = tmp_path / "small", tmp_path / "run"
+    folder.mkdir()
+    for file in config.parent.iterdir():
+        if file.is_file() and file != config:
+            (folder / file.name).write_bytes(file.read_bytes())
+    content = yaml.safe_load(config.read_text(encoding="utf-8"))
+    (folder / "config.yml").write_text(yaml.safe_dump(content | SMALL, sort_keys=False), encoding="utf-8")
+    command = ["solve", str(folder / "config.yml"), "--out", str(out), "--device", "cpu"]
+    result = CliRunner().invoke(main, [*command, "--quiet"])
+    assert result.exit_code in SOLVED, result.output
+    assert "verdict:" in result.output
+    return out
+
+
+def run_script(script: Path, tmp_path: Path) -> tuple[Path, str]:
+    """Run a script of an example at small size, from another folder."""
+    out = tmp_path / "run"
+    done = subprocess.run(
+        [sys.executable, str(script), "--out", str(out), *SMALL_OPTIONS],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return out, done.stdout
+
+
+def module_of(path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Import a file of an example, with its neighbours for the length of a test."""
+    monkeypatch.syspath_prepend(str(path.parent))
+    monkeypatch.delitem(sys.modules, "model", raising=False)
+    spec = importlib.util.spec_from_file_location(f"example_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.delitem(sys.modules, "model", raising=False)
+    return module
+
+
+@pytest.mark.parametrize("name", ["rosenbrock", "custom"])
+def test_an_example_runs_from_its_configuration(name: str, tmp_path: Path) -> None:
+    out = solve_small(EXAMPLES / name / "config.yml", tmp_path)
+    written = {str(p.relative_to(out)) for p in out.rglob("*") if p.is_file()}
+    files = "config.yml simulations.npz inverse.json inverse.safetensors history.jsonl samples.npz"
+    files += " samples-raw.npz samples-mcmc.npz validation.json results.json report.html"
+    assert written >= {*files.split(), "figures/figure6.png", "figures/corner.png"}
+    results = json.loads((out / "results.json").read_text(encoding="utf-8"))
+    assert results["verdict"] in ("consistent", "not consistent")
+
+
+def test_the_starter_runs(tmp_path: Path) -> None:
+    assert CliRunner().invoke(main, ["init", str(tmp_path / "mine")]).exit_code == 0
+    out = solve_small(tmp_path / "mine" / "config.yml", tmp_path)
+    assert (out / "report.html").is_file()
+
+
+def test_the_rosenbrock_script_draws_figure_6(tmp_path: Path) -> None:
+    out, said = run_script(EXAMPLES / "rosenbrock" / "solve.py", tmp_path)
+    assert "verdict:" in said
+    assert (out / "figure6.png").read_bytes().startswith(b"\x89PNG")
+    assert (out / "samples.npz").is_file()
+
+
+def test_the_custom_script_prints_the_truth_beside_the_answer(tmp_path: Path) -> None:
+    out, said = run_script(EXAMPLES / "custom" / "solve.py", tmp_path)
+    assert (out / "report.html").is_file()
+    for name in ("absorption", "volume", "vmax", "bioavailability"):
+        assert f"{name:<16} truth" in said
+
+
+def test_the_script_and_the_configuration_ask_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = EXAMPLES / "custom" / "config.yml"
+    config = load_config(path)
+    sizes = module_of(path.with_name("solve.py"), monkeypatch).SIZES
+    assert config.simulate.n == sizes["n"]
+    assert config.sample.n == sizes["draws"]
+    assert config.mcmc.steps == sizes["mcmc-steps"]
+    train = config.train
+    steps = {"head-steps": train.head_steps, "steps": train.steps, "evaluations": train.evaluations}
+    assert steps.items() <= sizes.items()
+
+
+def test_the_committed_observations_are_what_the_script_makes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    maker = EXAMPLES / "custom" / "make_observations.py"
+    made = module_of(maker, monkeypatch)
+    committed = maker.with_name("observations.csv").read_text(encoding="utf-8")
+    assert committed == made.table()
+    header, *rows = csv.reader(committed.splitlines())
+    seen = np.array(rows, float)
+    assert header == ["c1", "c4", "c10"]
+    assert seen.shape == (made.PEOPLE, 3)
+    assert made.table() != "\n".join([*committed.splitlines()[:-1], "1.0,1.0,1.0"])
+
+
+def slow_elimination(x: Any, time: float) -> Any:
+    """Concentration at far less than km, where elimination is linear (Bateman 1910)."""
+    absorption, volume, vmax, bioavailability = x.T
+    rate = vmax / volume / 4.0
+    share = absorption / (absorption - rate)
+    return (
+        bioavailability
+        * 300
+        / volume
+        * share
+        * (np.exp(-rate * time) - np.exp(-absorption * time))
+    )
+
+
+def test_the_concentrations_solve_the_equation(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = module_of(EXAMPLES / "custom" / "model.py", monkeypatch)
+    rng = np.random.default_rng(0)
+    x = np.stack(
+        [rng.uniform(0.5, 2, 50), np.full(50, 1e5), rng.uniform(1e4, 4e4, 50), np.full(50, 0.8)],
+        axis=1,
+    )
+    for name, time in model.TIMES.items():
+        np.testing.assert_allclose(
+            model.concentrations(x)[name], slow_elimination(x, time), rtol=2e-3
+        )
+    wrong = slow_elimination(x * [1.05, 1, 1, 1], 1.0)
+    assert not np.allclose(model.concentrations(x)["c1"], wrong, rtol=2e-3)
+    everyday = np.array([[1.0, 40.0, 30.0, 0.75]])
+    coarse = model.concentrations(everyday)
+    monkeypatch.setattr(model, "STEP", 0.025)
+    fine = model.concentrations(everyday)
+    for name in coarse:
+        np.testing.assert_allclose(coarse[name], fine[name], rtol=1e-5)
+
+
+def test_every_configuration_builds_its_problem() -> None:
+    for path in EXAMPLES.glob("*/config.yml"):
+        problem = build_problem(load_config(path), path.parent)
+        assert problem.question in ("population", "posterior")
