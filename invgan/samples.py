@@ -6,7 +6,6 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,14 +142,15 @@ def _load(path: str | Path, keys: tuple[str, ...]) -> tuple[dict[str, Any], dict
     if not Path(path).is_file():
         raise InputError(f"there is no file {str(path)!r}; run the stage that writes it first")
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {key: np.asarray(archive[key], float) for key in keys}
             meta = {
                 "names": tuple(map(str, archive["names"])),
                 "outputs": tuple(map(str, archive["outputs"])),
                 "info": json.loads(str(archive["info"])),
             }
-    except (KeyError, TypeError, ValueError, OSError, EOFError, BadZipFile) as error:
+    # A damaged archive makes its reader raise anything, NotImplementedError included.
+    except Exception as error:
         raise InputError(
             f"{path} is not a file that invgan wrote, or is damaged: {error}"
         ) from None

@@ -45,7 +45,9 @@ def solve_small(config: Path, tmp_path: Path) -> Path:
         if file.is_file() and file != config:
             (folder / file.name).write_bytes(file.read_bytes())
     content = yaml.safe_load(config.read_text(encoding="utf-8"))
-    (folder / "config.yml").write_text(yaml.safe_dump(content | SMALL, sort_keys=False), encoding="utf-8")
+    (folder / "config.yml").write_text(
+        yaml.safe_dump(content | SMALL, sort_keys=False), encoding="utf-8"
+    )
     command = ["solve", str(folder / "config.yml"), "--out", str(out), "--device", "cpu"]
     result = CliRunner().invoke(main, [*command, "--quiet"])
     assert result.exit_code in SOLVED, result.output
@@ -68,15 +70,16 @@ def run_script(script: Path, tmp_path: Path) -> tuple[Path, str]:
 
 
 def module_of(path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """Import a file of an example, with its neighbours for the length of a test."""
+    """Import a file of an example, which may import its neighbours, and forget them again."""
+    neighbours = [file.stem for file in path.parent.glob("*.py")]
     monkeypatch.syspath_prepend(str(path.parent))
-    monkeypatch.delitem(sys.modules, "model", raising=False)
     spec = importlib.util.spec_from_file_location(f"example_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    monkeypatch.delitem(sys.modules, "model", raising=False)
+    for name in neighbours:
+        sys.modules.pop(name, None)
     return module
 
 
@@ -143,11 +146,7 @@ def slow_elimination(x: Any, time: float) -> Any:
     rate = vmax / volume / 4.0
     share = absorption / (absorption - rate)
     return (
-        bioavailability
-        * 300
-        / volume
-        * share
-        * (np.exp(-rate * time) - np.exp(-absorption * time))
+        bioavailability * 300 / volume * share * (np.exp(-rate * time) - np.exp(-absorption * time))
     )
 
 

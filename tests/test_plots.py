@@ -187,38 +187,69 @@ def test_names_are_plain_text(name):
 
 def _history(steps=300):
     rng = np.random.default_rng(0)
+    keys = (
+        "critic_loss", "generator_loss", "critic_real", "critic_fake", "gradient_penalty",
+        "critic_grad_norm", "generator_grad_norm",
+    )  # fmt: skip
     head = [{"phase": "head", "step": i, "train_nll": 1 / (i + 1)} for i in range(20)]
-    keys = ("critic_loss", "generator_loss", "critic_real", "critic_fake", "critic_grad_norm")
+    head[9] |= {"heldout": -0.1, "kept": True}
+    head[19] |= {"heldout": 0.2, "kept": False}
     game = [
-        {"phase": "gan", "step": i, **dict(zip(keys, rng.uniform(0.1, 1, 5), strict=True))}
+        {"phase": "gan", "step": i, **dict(zip(keys, rng.uniform(0.1, 1, 7), strict=True))}
         for i in range(steps)
     ]
     for i in range(0, steps, 50):
-        game[i] |= {"heldout": float(rng.uniform()), "kept": i != 50}
+        game[i] |= {"heldout": 0.2 / (1 + i), "kept": i <= 150}
     return [*head, *game]
 
 
-def _titles(history):
-    return [axes.get_title(loc="left") for axes in _drawn(plots.plot_history(history)).axes]
+HEAD, DIVERGENCE = "head: negative log-likelihood (nats)", "held-out divergence (nats)"
+
+
+def _panels(history):
+    axes = _drawn(plots.plot_history(history)).axes
+    return {panel.get_title(loc="left"): panel for panel in axes}
+
+
+def _lines(panel):
+    return {line.get_label(): line.get_xydata().tolist() for line in panel.lines}
 
 
 def test_history_has_a_panel_for_whatever_was_recorded():
-    assert len(_titles(_history())) == 5
-    assert _titles([row for row in _history() if row["phase"] == "head"]) == [
-        "head: negative log-likelihood"
-    ]
+    assert len(_panels(_history())) == 6
+    assert list(_panels([row for row in _history() if row["phase"] == "head"])) == [HEAD]
+    older = [{k: v for k, v in row.items() if k != "gradient_penalty"} for row in _history()]
+    assert len(_panels(older)) == 5
 
 
 def test_history_may_be_empty_or_hold_nothing_finite():
-    assert _titles([]) == []
-    assert _titles([{"phase": "gan", "step": 1, "critic_loss": float("nan")}, {}]) == []
-    assert _titles([{"phase": "gan", "step": 1, "critic_loss": None, "heldout": 0.1}]) == [
-        "held-out two-sample measure"
+    assert _panels([]) == {}
+    assert _panels([{"phase": "gan", "step": 1, "critic_loss": float("nan")}, {}]) == {}
+    evaluated = [{"phase": "gan", "step": 1, "critic_loss": None, "heldout": 0.1}]
+    assert list(_panels(evaluated)) == [DIVERGENCE]
+
+
+def test_history_marks_what_was_kept_of_either_phase():
+    panels = _panels(_history())
+    head, game = _lines(panels[HEAD]), _lines(panels[DIVERGENCE])
+    assert head["held out"] == [[9, -0.1], [19, 0.2]]
+    assert head["kept (step 9)"] == [[9, -0.1]]
+    assert game["generator"] == [[i, 0.2 / (1 + i)] for i in range(0, 300, 50)]
+    assert game["kept (step 150)"] == [[150, 0.2 / 151]]
+
+
+def test_the_divergence_is_logarithmic_and_never_falls_off_its_axis():
+    rows = [
+        {"phase": "gan", "step": i, "heldout": value, "kept": value == -0.002}
+        for i, value in enumerate((0.2, -0.002, 3e-5, 0.01))
     ]
+    panel = _panels(rows)[DIVERGENCE]
+    least = plots.LEAST_DIVERGENCE
+    assert panel.get_yscale() == "log"
+    assert _lines(panel)["generator"] == [[0, 0.2], [1, least], [2, least], [3, 0.01]]
+    assert _lines(panel)["kept (step 1)"] == [[1, least]]
 
 
-def test_history_tells_kept_generators_from_others():
-    axes = plots.plot_history(_history()).axes[-1]
-    dots = {line.get_label(): line.get_xdata() for line in axes.lines}
-    assert dots["not kept"].tolist() == [50]
-    assert dots["kept"].tolist() == [0, 100, 150, 200, 250]
+def test_the_losses_show_where_neither_side_wins():
+    lines = _lines(_panels(_history())["losses of the game"])
+    assert lines["even (log 2)"][0][1] == pytest.approx(np.log(2))

@@ -13,14 +13,14 @@ from scipy import stats
 from invgan.errors import InputError
 from invgan.priors import Prior
 from invgan.problem import Problem
-from invgan.report import SCHEMA, Findings, write_report
+from invgan.report import SCHEMA, Findings, words, write_report
 from invgan.samples import Samples, Simulations
 from invgan.validation import Measure, Validation
 
 HISTORY = [
-    {"phase": "head", "step": 1, "train_nll": 2.0, "heldout_nll": 2.1},
-    {"phase": "head", "step": 2, "train_nll": 1.0, "heldout_nll": 1.1},
-    {"phase": "gan", "step": 1, "critic_loss": 0.7, "generator_loss": 0.7, "heldout": 0.1},
+    {"phase": "head", "step": 1, "train_nll": 2.0, "heldout": 2.1, "kept": True},
+    {"phase": "head", "step": 2, "train_nll": 1.0, "heldout": 1.1, "kept": True},
+    {"phase": "gan", "step": 1, "critic_loss": 0.7, "heldout": 0.1, "kept": True},
 ]
 EVIL = "<script>alert(1)</script>"
 
@@ -59,6 +59,7 @@ def _validation(verdict, shift, reason):
     measures = (
         Measure("KS", "y", 0.0123 + shift, 0.0345, shift == 0, "largest gap of the two"),
         Measure("C2ST", None, 0.5034 + shift, 0.5212, shift == 0),
+        Measure("KL", None, 1.987, float("nan"), True, "nats from prior to answer"),
     )
     return Validation(verdict, (reason,), measures, {"seconds": 1.5, "model_evaluations": 7})
 
@@ -77,7 +78,17 @@ def _findings(names=("x1", "x2"), output="y", reason="All checks are below their
     return Findings(
         problem,
         Simulations(x, y, names, (output,), x[:3] + 0.01, info),
-        _draws(near, names, seconds=1.0, model_evaluations=50, effective_share=0.9612, seed=4),
+        _draws(
+            near,
+            names,
+            seed=4,
+            seconds=1.0,
+            model_evaluations=50,
+            mean_weight=0.9871,
+            effective_share=0.9612,
+            largest_weight=1.234,
+            ratio="splines",
+        ),
         _validation("consistent", 0, reason),
         raw=_draws(near * 0.99, names, seconds=0.5, model_evaluations=40, seed=3),
         raw_validation=_validation("not consistent", 0.2, "KS is too large."),
@@ -94,7 +105,11 @@ def _findings(names=("x1", "x2"), output="y", reason="All checks are below their
             split_rhat=dict.fromkeys(names, float("nan")),
         ),
         baseline_validation=_validation("consistent", 0.1, "The chain passes."),
-        comparison={"C2ST in x": 0.5077, "Wasserstein-1 in x": float("inf")},
+        comparison={
+            "C2ST in x": 0.5077,
+            "Wasserstein-1 in x": float("inf"),
+            "effective draws a second (mcmc)": 123.4,
+        },
         history=HISTORY,
         settings={"seed": 17, "train": {"steps": 6000, "head": "flow"}, "problem": {}},
         seconds={"simulate": 2.0, "train": 100.0, "sample": 0.5, "correct": 1.0, "mcmc": 4.0},
@@ -142,14 +157,29 @@ def test_every_measure_stands_there_with_its_floor_for_every_road(written):
     _, _, page = written
     for figure in ("0.0123", "0.0345", "0.5034", "0.5212", "0.2123", "0.7034", "0.1123", "0.6034"):
         assert figure in page.text
-    assert page.text.count("✓ passed") == 2
-    assert page.text.count("✗ failed") == 4
-    assert "largest gap of the two" in page.text
+    legend = 1
+    assert page.text.count("✓ passed") == 2 + legend
+    assert page.text.count("✗ failed") == 4 + legend
+    assert page.text.count("largest gap of the two") == 1
+
+
+def test_a_figure_without_a_floor_shows_a_dash_and_no_mark(written):
+    _, path, _ = written
+    rows = re.findall(r"<tr>.*?</tr>", path.read_text(encoding="utf-8"), re.DOTALL)
+    row = _Reader(next(row for row in rows if '<th scope="row">KL<' in row)).text
+    assert row == "KL all" + 3 * " 1.987 \N{EN DASH}"
+
+
+def test_marks_are_heard_as_words(written):
+    _, path, page = written
+    heard = [attrs for attrs in page.tags("span") if attrs.get("class") == "heard"]
+    assert len(heard) == 6
+    assert ".heard { position: absolute" in path.read_text(encoding="utf-8")
 
 
 def test_the_other_findings_stand_there(written):
     _, _, page = written
-    for words in (
+    for figure in (
         "0.9612",
         "0.5077",
         "Wasserstein-1 in x",
@@ -163,7 +193,7 @@ def test_the_other_findings_stand_there(written):
         "64,000",
         "numpy",
     ):
-        assert words in page.text, words
+        assert figure in page.text, figure
 
 
 def test_nothing_is_loaded_from_elsewhere(written):
@@ -196,7 +226,12 @@ def test_results_are_strict_json_with_the_same_figures(written):
     assert results["verdict"] == "consistent"
     assert results["reasons"] == list(findings.validation.reasons)
     assert results["measures"]["raw"][0]["value"] == pytest.approx(0.2123)
-    assert results["comparison"] == {"C2ST in x": 0.5077, "Wasserstein-1 in x": None}
+    assert results["comparison"] == {
+        "C2ST in x": 0.5077,
+        "Wasserstein-1 in x": None,
+        "effective draws a second (mcmc)": 123.4,
+    }
+    assert results["no_baseline"] is None
     assert results["info"]["mcmc"]["split_rhat"] == {"x1": None, "x2": None}
     assert results["key"]["model_evaluations"] == 3003 + 50 + 64000 + 7
     assert results["costs"]["cgan"]["seconds"] == pytest.approx(101.5)
@@ -252,12 +287,66 @@ def test_optional_parts_may_be_missing(tmp_path):
     bare = Findings(full.problem, full.simulations, replace(full.samples, info={}), full.validation)
     bare = replace(bare, simulations=replace(bare.simulations, failed=np.empty((0, 2)), info={}))
     page = _Reader(write_report(bare, tmp_path).read_text(encoding="utf-8"))
-    assert "MCMC" not in page.text
+    assert "MCMC was not run." in page.text
     assert "Training" not in page.text
+    assert "These are the generator's own draws, uncorrected." in page.text
     assert "None: all 3,000 simulations were finite." in page.text
     results = _strict(tmp_path / "results.json")
     assert set(results["measures"]) == {"cgan"}
     assert results["key"]["effective_share"] is None
+
+
+def test_each_cost_stands_in_one_table(written, tmp_path):
+    _, _, page = written
+    assert "Wasserstein-1 in x" in page.text
+    assert "effective draws a second (mcmc)" not in page.text
+    costly = replace(_findings(), comparison={"seconds (mcmc)": 4.0}, history=())
+    told = _Reader(write_report(costly, tmp_path).read_text(encoding="utf-8")).text
+    assert "Distance between the two answers" not in told
+
+
+def test_the_correction_is_told_in_words_and_figures(written):
+    findings, _, page = written
+    assert "The draws were corrected: a logistic regression on splines" in page.text
+    draws = len(findings.samples)
+    assert f"distinct draws 0.9871 0.9612 1.234 {draws} of {draws}" in page.text
+
+
+@pytest.mark.parametrize(
+    ("change", "saying"),
+    [
+        ({"ratio": "none", "mean_weight": 1.0}, "observations. All draws count alike."),
+        ({"ratio": "none", "mean_weight": 0.9}, "10 % of them, which the observed law excludes"),
+    ],
+)
+def test_it_says_where_no_correction_was_needed(change, saying):
+    findings = _findings()
+    info = {**findings.samples.info, **change}
+    told = words.correction(replace(findings, samples=replace(findings.samples, info=info)))
+    assert "No correction was needed" in told
+    assert saying in told
+
+
+@pytest.mark.parametrize(
+    ("info", "chosen", "saying"),
+    [
+        ({"converged": False, "message": "it rests on 4 %"}, True, "Refused, so these are"),
+        ({}, False, "Switched off (sample.correct: false)"),
+    ],
+)
+def test_it_says_why_there_is_no_correction(info, chosen, saying):
+    findings = replace(_findings(), settings={"sample": {"correct": chosen}})
+    told = words.correction(replace(findings, samples=replace(findings.samples, info=info)))
+    assert saying in told
+    assert info.get("message", "") in told
+
+
+def test_it_says_why_there_is_no_baseline():
+    without = replace(_findings(), baseline=None)
+    assert words.no_baseline(_findings()) is None
+    assert words.no_baseline(without) == "MCMC was not run."
+    off = replace(without, settings={"mcmc": {"enabled": False}})
+    assert words.no_baseline(off) == "Switched off (mcmc.enabled: false)."
 
 
 def test_baseline_without_any_figure_of_its_own(tmp_path):
@@ -320,6 +409,8 @@ def _posterior(stochastic, rows):
 def test_the_posterior_question(tmp_path, stochastic, rows):
     page = _Reader(write_report(_posterior(stochastic, rows), tmp_path).read_text(encoding="utf-8"))
     assert "Which parameters explain this experiment?" in page.text
+    assert "The posterior question has no MCMC baseline yet" in page.text
+    assert "Correction" not in page.text
     assert "what was observed is the vertical lines" in page.text
     assert re.search(r"8 of 12 that the observations moved most", page.text)
     assert ("repeated 4 times" in page.text) is (rows == 4)

@@ -13,10 +13,12 @@ __all__ = ["captions", "correction", "no_baseline", "observed"]
 
 _HISTORY = (
     "Training by step: faint lines are single steps, strong ones their running mean; circles are "
-    "evaluations on held-out pairs, and the filled one is what was kept. The head's training "
-    "figure is higher than its held-out one where noise was added to the training pairs. A "
-    f"held-out divergence below {plots.LEAST_DIVERGENCE:g}, which cannot be told from none, is "
-    "drawn there."
+    "evaluations on held-out pairs, and the filled one is what was kept. A held-out divergence "
+    f"below {plots.LEAST_DIVERGENCE:g}, which cannot be told from none, is drawn there."
+)
+_HEAD = (
+    " The head's training figure counts the noise that is added to its training pairs "
+    "(train.smoothing), the held-out one does not."
 )
 _CLASSIFIERS = {
     "splines": "a logistic regression on splines of each output",
@@ -94,7 +96,9 @@ def captions(f: Findings) -> dict[str, str]:
         count = len(f.problem.prior.names)
         corner += f"; the {plots.MAX_CORNER} of {count} that the observations moved most"
     answer = f"{_parameters(f)}. {_pushforward(f)}."
-    return {"figure6": answer, "corner": f"{corner}.", "history": _HISTORY}
+    head = any(row.get("phase") == "head" for row in f.history)
+    history = _HISTORY + _HEAD * head
+    return {"figure6": answer, "corner": f"{corner}.", "history": history}
 
 
 def _parameters(f: Findings) -> str:

@@ -132,8 +132,8 @@ def _table(problem: Problem, result: Any, x: Array) -> Array:
 
 
 def _row(problem: Problem, result: Any, x: Array) -> Array:
-    values = _named(problem, result) if isinstance(result, Mapping) else result
-    y = _numbers(values).reshape(-1)
+    values = _named(problem, result) if isinstance(result, Mapping) else [result]
+    y = np.concatenate([_numbers(value).reshape(-1) for value in values])
     if len(y) != len(problem.outputs):
         raise ModelError(
             f"the model turned one parameter vector {x.shape} into {len(y)} outputs; expected "
@@ -161,7 +161,7 @@ def _hint(problem: Problem) -> str:
 def _sentence(problem: Problem, error: Exception, x: Array) -> str:
     frame = traceback.extract_tb(error.__traceback__)[-1]
     first = ", ".join(f"{n}: {v:.6g}" for n, v in zip(problem.prior.names, x[0], strict=False))
-    called = f"{len(x)} parameter vectors (first: {first})"
+    called = first if len(x) == 1 else f"{len(x)} parameter vectors (first: {first})"
     return (
         f"the model raised {type(error).__name__}: {error} (line {frame.lineno} of "
         f"{frame.filename}, called with {called})"

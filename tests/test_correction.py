@@ -1,0 +1,100 @@
+"""The correction: known blurs are undone, exact draws are left alone, lost causes are refused."""
+
+import numpy as np
+import pytest
+from conftest import exact_sum
+from scipy import stats
+
+from invgan.correction import correct, push_forward
+from invgan.errors import CorrectionError, InputError
+from invgan.priors import Prior
+from invgan.problem import Problem
+from invgan.samples import Samples
+
+
+def draws(x: np.ndarray) -> Samples:
+    return Samples(x, None, np.ones(len(x)), ("x1", "x2"), ("y",))
+
+
+def shifted(n: int, shift: float, seed: int = 0) -> np.ndarray:
+    """Draws of the sum problem's answer to observations moved by a shift: right given y."""
+    return exact_sum(n, seed) + shift / 2
+
+
+def gap(y: np.ndarray) -> float:
+    return float(stats.kstest(y[:, 0], stats.norm(1, 0.5).cdf).statistic)
+
+
+@pytest.mark.parametrize("kind", ["law", "table"])
+def test_a_shifted_push_forward_is_moved_back(kind: str, sum_problem: Problem) -> None:
+    table = sum_problem.observations.sample(8000, np.random.default_rng(3))
+    seen = sum_problem if kind == "law" else Problem(sum_problem.model, sum_problem.prior, table)
+    samples = draws(shifted(12_000, 0.25))
+    answer = correct(seen, samples, 6000, seed=1)
+    assert gap(samples.x.sum(axis=1, keepdims=True)) > 0.15
+    assert gap(answer.y) < 0.03
+    assert answer.info["ratio"] != "none"
+    assert answer.info["mean_weight"] == pytest.approx(1, abs=0.1)
+    # exact: w = N(y; 1, .5) / N(y; 1.25, .5), so that 1 / E w^2 = exp(-(0.25 / 0.5)^2)
+    assert answer.info["effective_share"] == pytest.approx(np.exp(-0.25), abs=0.06)
+
+
+def test_the_law_of_x_given_y_is_left_alone(sum_problem: Problem) -> None:
+    answer = correct(sum_problem, draws(shifted(12_000, 0.25)), 6000, seed=1)
+    along = answer.x[:, 0] - answer.x[:, 1]
+    assert stats.kstest(along, stats.norm(0, np.sqrt(2)).cdf).pvalue > 0.001
+
+
+def test_exact_draws_are_left_as_they_are(sum_problem: Problem) -> None:
+    answer = correct(sum_problem, draws(exact_sum(9000, 1)), 6000, seed=1)
+    assert answer.info["ratio"] == "none"
+    assert answer.info["effective_share"] == pytest.approx(1)
+    assert answer.info["distinct"] == 1
+    assert np.all(answer.weights == 1)
+
+
+def test_draws_that_the_law_excludes_are_dropped() -> None:
+    prior = Prior(x1=stats.uniform(0, 1), x2=stats.uniform(0, 1))
+    problem = Problem(lambda x: x.sum(axis=1, keepdims=True), prior, stats.uniform(0.5, 1))
+    x = prior.sample(9000, np.random.default_rng(1))
+    answer = correct(problem, draws(x), 3000, seed=2)
+    assert answer.y.min() >= 0.5
+    assert answer.y.max() <= 1.5
+    assert stats.kstest(answer.y[:, 0], stats.uniform(0.5, 1).cdf).statistic < 0.03
+
+
+def test_a_lost_cause_is_refused_with_what_to_do(sum_problem: Problem) -> None:
+    with pytest.raises(CorrectionError, match=r"10 % are needed.*simulate\.n"):
+        correct(sum_problem, draws(shifted(4000, 2.5)), 1000, seed=1)
+
+
+def test_by_default_as_many_as_stay_distinct_come_back(sum_problem: Problem) -> None:
+    answer = correct(sum_problem, draws(shifted(8000, 0.25)), seed=1)
+    assert answer.info["distinct"] > 0.93
+    assert 1000 < len(answer) < 8000
+
+
+def test_a_posterior_has_nothing_to_correct(sum_problem: Problem) -> None:
+    problem = Problem(sum_problem.model, sum_problem.prior, [1.0], question="posterior")
+    with pytest.raises(InputError, match="nothing|no push-forward"):
+        correct(problem, draws(exact_sum(100, 1)))
+
+
+def test_draws_without_finite_outputs_are_dropped_and_counted() -> None:
+    def broken(x: np.ndarray) -> np.ndarray:
+        return np.where(x[:, :1] > 1, np.nan, x.sum(axis=1, keepdims=True))
+
+    problem = Problem(broken, Prior(x1=stats.norm(), x2=stats.norm()), stats.norm(1, 0.5))
+    x = exact_sum(1000, 1)
+    pushed = push_forward(problem, draws(x))
+    assert pushed.info["not_finite"] == int((x[:, 0] > 1).sum())
+    assert pushed.info["model_evaluations"] == 1000
+    assert np.isfinite(pushed.y).all()
+    with pytest.raises(CorrectionError, match="none of the draws"):
+        push_forward(problem, draws(x + 100))
+
+
+def test_the_same_seed_gives_the_same_draws(sum_problem: Problem) -> None:
+    samples = draws(shifted(3000, 0.2))
+    a, b = (correct(sum_problem, samples, 1000, seed=4) for _ in range(2))
+    assert np.array_equal(a.x, b.x)

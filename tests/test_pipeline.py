@@ -1,0 +1,294 @@
+"""The whole run: its folder, resumption, refusals, and both questions."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from conftest import SMALL, add
+from scipy import stats
+
+import invgan as ig
+from invgan.cli import main
+from invgan.errors import InputError, ModelError, OutsideError
+from invgan.pipeline import Run
+from invgan.settings import McmcConfig, SampleConfig, SimulateConfig
+
+FILES = {
+    "config.yml", "simulations.npz", "inverse.json", "inverse.safetensors", "history.jsonl",
+    "samples.npz", "samples-raw.npz", "samples-mcmc.npz", "validation.json", "results.json",
+    "report.html", "figures",
+}  # fmt: skip
+
+
+def settings(**train: Any) -> ig.Settings:
+    return ig.Settings(
+        simulate=SimulateConfig(n=4000),
+        train=ig.TrainConfig(**{**SMALL.model_dump(), **train}),
+        sample=SampleConfig(n=2000),
+        mcmc=McmcConfig(walkers=16, steps=150),
+    )
+
+
+class Counted:
+    """A model that counts the rows it was given, and can be made to fail."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.broken: type[BaseException] | None = None
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        if self.broken is not None:
+            raise self.broken("on purpose")
+        self.rows += len(x)
+        return add(x)
+
+
+def make_problem(model: Any) -> ig.Problem:
+    return ig.Problem(model, ig.Prior(x1=stats.norm(), x2=stats.norm()), stats.norm(1, 0.5))
+
+
+@pytest.fixture
+def counted() -> Counted:
+    return Counted()
+
+
+@pytest.fixture
+def problem(counted: Counted) -> ig.Problem:
+    return make_problem(counted)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ig.Solution, int]:
+    """One run from beginning to end: its folder, what it found, and the rows of model runs."""
+    model = Counted()
+    out = tmp_path_factory.mktemp("whole") / "deep" / "run"
+    solution = ig.solve(make_problem(model), out, settings=settings(), seed=1, device="cpu")
+    return out, solution, model.rows
+
+
+@pytest.fixture
+def folder(whole: tuple[Path, ig.Solution, int], tmp_path: Path) -> Path:
+    """A copy of the finished run's folder."""
+    return Path(shutil.copytree(whole[0], tmp_path / "copy"))
+
+
+def run(problem: ig.Problem, out: Path | None, **more: Any) -> Run:
+    chosen = more.pop("settings", settings())
+    return Run(problem, chosen, out, seed=1, device="cpu", **more)
+
+
+def test_a_run_leaves_everything_in_its_folder(whole: tuple[Path, ig.Solution, int]) -> None:
+    out, solution, rows = whole
+    assert {path.name for path in out.iterdir()} == FILES
+    assert solution.report == out / "report.html"
+    assert len(solution.samples) == 2000
+    assert np.allclose(solution.samples.y, add(solution.samples.x))
+    assert solution.baseline is not None
+    assert json.loads((out / "results.json").read_text())["verdict"] == solution.validation.verdict
+    history = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
+    assert history == solution.inverse.history
+    assert rows == 4000 + 3000 + solution.baseline.info["model_evaluations"]
+
+
+def test_a_finished_run_is_taken_up_without_a_single_model_run(
+    whole: tuple[Path, ig.Solution, int], folder: Path, problem: ig.Problem, counted: Counted
+) -> None:
+    counted.broken = RuntimeError
+    again = run(problem, folder).solve()
+    assert np.array_equal(whole[1].samples.x, again.samples.x)
+    assert again.validation.verdict == whole[1].validation.verdict
+    assert again.comparison == whole[1].comparison
+
+
+def test_without_a_folder_nothing_is_written_and_the_answer_is_the_same(
+    whole: tuple[Path, ig.Solution, int],
+    problem: ig.Problem,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    solution = run(problem, None).solve()
+    assert solution.report is None
+    assert not list(tmp_path.iterdir())
+    assert np.array_equal(solution.samples.x, whole[1].samples.x)
+
+
+LATER = {
+    "simulate": ["inverse.json", "samples.npz", "samples-mcmc.npz", "validation.json"],
+    "train": ["samples.npz", "samples-mcmc.npz", "validation.json"],
+    "mcmc": ["validation.json"],
+}
+
+
+@pytest.mark.parametrize("after", LATER)
+def test_a_run_stopped_after_any_stage_goes_on_from_there(
+    after: str,
+    whole: tuple[Path, ig.Solution, int],
+    folder: Path,
+    problem: ig.Problem,
+    counted: Counted,
+) -> None:
+    for name in LATER[after]:
+        (folder / name).unlink()
+    resumed = run(problem, folder).solve()
+    assert np.array_equal(resumed.samples.x, whole[1].samples.x)
+    done = {"simulate": 4000, "train": 4000, "mcmc": whole[2]}[after]
+    assert counted.rows == whole[2] - done
+
+
+def test_ctrl_c_in_mid_training_keeps_what_is_done(
+    whole: tuple[Path, ig.Solution, int], problem: ig.Problem, tmp_path: Path
+) -> None:
+    class Stop:
+        def __init__(self, title: str) -> None:
+            self.title = title
+
+        def __enter__(self) -> Any:
+            return self.advance
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def advance(self, done: int, total: int) -> None:
+            if self.title == "train" and done > 200:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(problem, tmp_path / "part", progress=Stop).solve()
+    left = {path.name for path in (tmp_path / "part").iterdir()}
+    assert {"simulations.npz", "checkpoint-head.safetensors"} <= left
+    resumed = run(problem, tmp_path / "part")
+    resumed.train()
+    assert np.array_equal(resumed.sample().x, whole[1].samples.x)
+    assert not list((tmp_path / "part").glob("checkpoint*"))
+
+
+def test_a_folder_of_another_run_is_refused_and_kept(problem: ig.Problem, tmp_path: Path) -> None:
+    run(problem, tmp_path).simulate()
+    before = (tmp_path / "simulations.npz").read_bytes()
+    other = ig.Problem(add, problem.prior, stats.norm(1, 0.4))
+    with pytest.raises(InputError, match=r"another problem, seed or setting.*--overwrite"):
+        run(other, tmp_path).solve()
+    assert (tmp_path / "simulations.npz").read_bytes() == before
+    run(other, tmp_path, overwrite=True).simulate()
+    assert (tmp_path / "simulations.npz").read_bytes() != before
+
+
+def test_a_later_setting_leaves_the_earlier_stages_standing(
+    folder: Path, problem: ig.Problem, counted: Counted
+) -> None:
+    changed = settings(gamma=0.2)
+    with pytest.raises(InputError, match=r"inverse\.json"):
+        run(problem, folder, settings=changed).solve()
+    run(problem, folder, settings=changed, overwrite=True).train()
+    assert counted.rows == 0
+
+
+def test_a_stage_alone_names_the_one_that_is_missing(problem: ig.Problem, tmp_path: Path) -> None:
+    for stage, missing in (
+        ("train", "simulate"),
+        ("sample", "train"),
+        ("mcmc", "simulate"),
+        ("validate", "simulate"),
+        ("report", "simulate"),
+    ):
+        with pytest.raises(InputError, match=f"invgan {missing}"):
+            getattr(run(problem, tmp_path), stage)()
+
+
+def test_a_failed_generator_is_not_papered_over(tmp_path: Path) -> None:
+    """Untrained, the draws do not follow the observations: refused, said, and not consistent."""
+    prior = ig.Prior(x1=stats.norm(), x2=stats.norm())
+    problem = ig.Problem(add, prior, stats.norm(2.5, 0.02))
+    untrained = ig.Settings(
+        **{**dict(settings(head="none", steps=0)), "mcmc": McmcConfig(enabled=False)}
+    )
+    solution = run(problem, tmp_path, settings=untrained).solve()
+    assert solution.validation.verdict == "not consistent"
+    assert any("10 % are needed" in reason for reason in solution.validation.reasons)
+    assert solution.baseline is None
+    assert "not consistent" in (tmp_path / "report.html").read_text().lower()
+
+
+def test_unexplained_observations_are_refused_before_training(tmp_path: Path) -> None:
+    prior = ig.Prior(x1=stats.uniform(0, 1), x2=stats.uniform(0, 1))
+    problem = ig.Problem(add, prior, stats.norm(5, 0.5))
+    with pytest.raises(OutsideError, match="outside the simulated outputs in column 'y'"):
+        run(problem, tmp_path).solve()
+    assert {p.name for p in tmp_path.iterdir()} == {"config.yml", "simulations.npz"}
+
+
+def test_the_posterior_question_has_no_baseline_and_no_correction(tmp_path: Path) -> None:
+    prior = ig.Prior(x1=stats.norm(), x2=stats.norm())
+    problem = ig.Problem(add, prior, [1.0], question="posterior")
+    solution = run(problem, tmp_path).solve()
+    assert solution.baseline is None
+    assert solution.samples.x[:, 0].mean() == pytest.approx(0.5, abs=0.15)
+    assert solution.samples.x.sum(axis=1).mean() == pytest.approx(1, abs=0.15)
+    assert (tmp_path / "report.html").is_file()
+
+
+CONFIG = """
+seed: 1
+device: cpu
+problem:
+  model: model.py:f
+  prior: {x1: {normal: [0, 1]}, x2: {normal: [0, 1]}}
+  observations: OBSERVED
+simulate: {n: 2000}
+train: {head_steps: 150, steps: 30, hidden: 32, layers: 2, evaluations: 3, batch_size: 256}
+sample: {n: 1000}
+mcmc: {walkers: 16, steps: 100}
+"""
+LAW = "{normal: {mean: 1, sd: 0.5}}"
+
+
+def solve_by_command(folder: Path, model: str, observed: str = LAW, *more: str) -> Any:
+    (folder / "model.py").write_text(f"import numpy as np\n\n\n{model}\n")
+    (folder / "config.yml").write_text(CONFIG.replace("OBSERVED", observed))
+    command = ["solve", str(folder / "config.yml"), "--out", str(folder / "out"), "--quiet", *more]
+    return CliRunner().invoke(main, command)
+
+
+def test_the_command_solves_and_its_folder_can_be_solved_again(tmp_path: Path) -> None:
+    good = "def f(x):\n    return x.sum(axis=1)"
+    first = solve_by_command(tmp_path, good)
+    assert first.exit_code in (0, 3), first.output
+    assert "verdict" in first.output
+    again = CliRunner().invoke(
+        main, ["solve", str(tmp_path / "out/config.yml"), "--out", str(tmp_path / "two"), "--quiet"]
+    )
+    assert again.exit_code == first.exit_code, again.output
+    results = [json.loads((tmp_path / d / "results.json").read_text()) for d in ("out", "two")]
+    assert results[0]["quantiles"] == results[1]["quantiles"]
+
+
+@pytest.mark.parametrize(
+    ("model", "observed", "sentence"),
+    [
+        ("def f(x):\n    raise ValueError('no such drug')", LAW, "the model raised ValueError"),
+        ("def f(x):\n    return x[:, 0][:5]", LAW, "expected (2000, 1)"),
+        ("def f(x):\n    return x[:, 0] * np.nan", LAW, "none of the 2000 simulations was finite"),
+        ("def f(x):\n    return np.where(x[:, 0] > 0, np.nan, 1)", LAW, "allow more with"),
+        ("def f(x):\n    return x[:, 0]", "{normal: {mean: 100, sd: 1}}", "outside the simulated"),
+        ("def g(x):\n    return x[:, 0]", LAW, "'f'"),
+        ("def f(x):\n    return x[:, 0", LAW, "model.py"),
+        ("def f(x):\n    return x[:, 0]", "[1.0]", "one observed row is no population"),
+    ],
+)
+def test_what_bad_input_gets_is_one_sentence_and_exit_code_two(
+    model: str, observed: str, sentence: str, tmp_path: Path
+) -> None:
+    found = solve_by_command(tmp_path, model, observed)
+    assert found.exit_code == 2, found.output
+    assert sentence in found.output
+    assert "Traceback" not in found.output
+
+
+def test_a_model_that_raises_is_a_model_error(problem: ig.Problem, counted: Counted) -> None:
+    counted.broken = ZeroDivisionError
+    with pytest.raises(ModelError, match="ZeroDivisionError: on purpose"):
+        run(problem, None).solve()

@@ -1,0 +1,151 @@
+"""Simulations and samples: saved and read back to the last bit, or refused."""
+
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from invgan.errors import InputError
+from invgan.samples import Samples, Simulations
+
+INFO = {"seed": 3, "seconds": 0.25, "method": "mcmc", "nested": {"tau": [1.5, None]}}
+NAMES, OUTPUTS = ("k₁", "a b"), ("peak",)
+
+
+def simulations(n=40, seed=0):
+    rng = np.random.default_rng(seed)
+    failed = rng.normal(size=(3, 2))
+    return Simulations(
+        rng.normal(size=(n, 2)), rng.normal(size=(n, 1)), NAMES, OUTPUTS, failed, INFO
+    )
+
+
+def samples(y=True):
+    made = simulations()
+    return Samples(made.x, made.y if y else None, np.full(40, 1.0), NAMES, OUTPUTS, INFO)
+
+
+def assert_same(a, b):
+    assert type(a) is type(b)
+    assert vars(a).keys() == vars(b).keys()
+    for key, value in vars(a).items():
+        other = vars(b)[key]
+        same = np.array_equal if isinstance(value, np.ndarray) else lambda u, v: u == v
+        assert same(value, other), key
+
+
+@pytest.mark.parametrize("noun", [simulations(), samples(), samples(y=False)])
+def test_saving_and_loading_changes_nothing(tmp_path, noun):
+    path = tmp_path / "new" / "folder" / "noun.npz"
+    noun.save(str(path))
+    assert_same(type(noun).load(path), noun)
+    assert list(path.parent.iterdir()) == [path]
+    with np.load(path, allow_pickle=False) as archive:
+        assert all(archive[key].dtype != object for key in archive.files)
+
+
+@given(hnp.arrays(float, hnp.array_shapes(min_dims=2, max_dims=2), elements=st.floats(width=64)))
+@settings(max_examples=25, deadline=None)
+def test_every_number_survives(tmp_path_factory, x):
+    path = tmp_path_factory.mktemp("x") / "s.npz"
+    Samples(x, None, np.ones(len(x)), ("a",) * x.shape[1], ("y",)).save(path)
+    assert np.array_equal(Samples.load(path).x, x, equal_nan=True)
+
+
+@given(st.integers(1, 3000))
+@settings(max_examples=50, deadline=None)
+def test_the_three_parts_are_disjoint_and_complete(n):
+    x = np.arange(n, dtype=float)[:, None]
+    whole = Simulations(x, -x, ("a",), ("y",), np.empty((0, 1)))
+    parts = [whole.training, whole.selection, whole.heldout]
+    assert np.array_equal(np.concatenate([part.x for part in parts]), x)
+    assert all(np.array_equal(part.y, -part.x) for part in parts)
+    sizes = np.array(list(map(len, parts)))
+    assert np.all(np.abs(sizes - [0.85 * n, 0.1 * n, 0.05 * n]) <= 1)
+    assert n < 20 or sizes.min() >= 1
+
+
+@pytest.mark.parametrize("noun", [Samples, Simulations])
+def test_a_missing_file_names_its_remedy(tmp_path, noun):
+    for path in (tmp_path / "lost.npz", tmp_path):
+        with pytest.raises(InputError, match="there is no file .*run the stage that writes it"):
+            noun.load(path)
+
+
+def test_one_noun_is_not_read_as_the_other(tmp_path):
+    simulations().save(tmp_path / "a.npz")
+    with pytest.raises(InputError, match="not a file that invgan wrote"):
+        Samples.load(tmp_path / "a.npz")
+
+
+class Trap:
+    sprung = False
+
+    def __reduce__(self):
+        return (setattr, (Trap, "sprung", True))
+
+
+def foreign(how, path):
+    arrays = {"x": np.ones((2, 1)), "y": np.ones((2, 1)), "weights": np.ones(2)}
+    meta = {"names": np.array(["a"]), "outputs": np.array(["y"]), "info": np.array("{}")}
+    lies = {"objects": {"x": np.array([Trap()])}, "words": {"x": np.array(["a"])}}
+    lies["json"] = {"info": np.array("{")}
+    lies["objects in names"] = {"names": np.array([Trap()])}
+    with path.open("wb") as file:
+        if how == "empty":
+            return
+        if how == "pickle":
+            pickle.dump(Trap(), file)
+        elif how == "npy":
+            np.save(file, np.ones(3))
+        elif how == "text":
+            file.write(b"x,y\n1,2\n")
+        else:
+            np.savez(file, **{**arrays, **meta, **lies[how]})
+
+
+@pytest.mark.parametrize(
+    "how", ["empty", "pickle", "npy", "text", "objects", "words", "json", "objects in names"]
+)
+def test_foreign_files_are_refused_and_nothing_in_them_is_run(tmp_path, how):
+    path = tmp_path / "foreign.npz"
+    foreign(how, path)
+    with pytest.raises(InputError, match="not a file that invgan wrote, or is damaged"):
+        Samples.load(path)
+    assert not Trap.sprung
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    path = tmp_path_factory.mktemp("whole") / "s.npz"
+    samples().save(path)
+    return path.read_bytes()
+
+
+def damaged(tmp_path_factory, content):
+    path = tmp_path_factory.mktemp("damaged") / "s.npz"
+    path.write_bytes(content)
+    return path
+
+
+@given(share=st.floats(0, 1, exclude_max=True))
+@settings(max_examples=60, deadline=None)
+def test_truncated_files_are_refused(tmp_path_factory, whole, share):
+    path = damaged(tmp_path_factory, whole[: int(share * len(whole))])
+    with pytest.raises(InputError):
+        Samples.load(path)
+
+
+@given(share=st.floats(0, 1, exclude_max=True), bits=st.integers(1, 255))
+@settings(max_examples=200, deadline=None)
+def test_a_changed_byte_is_refused_or_harmless(tmp_path_factory, whole, share, bits):
+    content = bytearray(whole)
+    content[int(share * len(whole))] ^= bits
+    try:
+        read = Samples.load(damaged(tmp_path_factory, bytes(content)))
+    except InputError:
+        return
+    assert_same(read, samples())
