@@ -113,7 +113,8 @@ def compare(a: Samples, b: Samples, *, seed: int = 0) -> dict[str, float]:
 
     Returns:
         C2ST in x; the largest Wasserstein-1 distance of a parameter in standard deviations of b;
-        and for each answer, where known, model runs, seconds and effective draws a second.
+        and for each answer, where known, model runs beyond the simulations that both roads use,
+        seconds (training included) and effective draws a second.
     """
     scale = b.x.std(axis=0)
     distances = wasserstein(a.x, b.x) / np.where(scale > 0, scale, 1)
@@ -123,11 +124,11 @@ def compare(a: Samples, b: Samples, *, seed: int = 0) -> dict[str, float]:
     }
     for samples in (a, b):
         name = samples.info.get("method", "answer")
-        for key in ("model_evaluations", "seconds"):
-            if key in samples.info:
-                out[f"{key} ({name})"] = float(samples.info[key])
-        seconds = samples.info.get("seconds")
+        if "model_evaluations" in samples.info:
+            out[f"model_evaluations ({name})"] = float(samples.info["model_evaluations"])
+        seconds = samples.info.get("seconds", 0.0) + samples.info.get("training_seconds", 0.0)
         if seconds:
+            out[f"seconds ({name})"] = float(seconds)
             effective = float(samples.info.get("effective_samples", len(samples)))
             out[f"effective draws a second ({name})"] = effective / seconds
     return out
@@ -260,7 +261,8 @@ def _measure(
     name: str, output: str | None, value: float, floor: float, enough: float, meaning: str
 ) -> Measure:
     """Passed where the value is below the noise floor, or too small to matter."""
-    return Measure(name, output, value, floor, value <= max(floor, enough), meaning)
+    limit = max(floor, enough)
+    return Measure(name, output, value, floor, value <= limit, meaning, limit)
 
 
 def _c2st_floor(rows: int) -> float:
@@ -291,4 +293,5 @@ def _verdict(
 
 def _reason(m: Measure) -> str:
     where = f" of {m.output}" if m.output else ""
-    return f"{m.name}{where} is {m.value:.3g}, and must not exceed {m.floor:.3g}: {m.meaning}"
+    limit = m.floor if m.limit is None else m.limit
+    return f"{m.name}{where} is {m.value:.3g}, and must not exceed {limit:.3g}: {m.meaning}"

@@ -347,13 +347,13 @@ def _seconds(
     validation: Validation,
 ) -> dict[str, float]:
     """Wall seconds of each stage; an answer's count its sampling too."""
-    infos = {
-        "simulate": simulations.info,
-        "train": inverse.info,
-        "sample": raw.info,
-        "correct": answer.info,
-        "mcmc": {} if baseline is None else baseline.info,
-        "validate": validation.info,
-    }
+    infos = {"simulate": simulations.info, "train": inverse.info, "sample": raw.info}
+    if answer is not raw and "effective_share" in answer.info:
+        infos["correct"] = answer.info
+    if baseline is not None:
+        infos["mcmc"] = baseline.info
+    infos["validate"] = validation.info
     seconds = {name: float(info.get("seconds", 0)) for name, info in infos.items()}
-    return {**seconds, "correct": seconds["correct"] - seconds["sample"]}
+    if "correct" in seconds:
+        seconds["correct"] -= seconds["sample"]
+    return seconds

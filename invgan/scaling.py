@@ -65,9 +65,9 @@ class ParameterScaling:
         return len(self.maps)
 
     def to_network(self, x: Array) -> Array:
-        """Network coordinates (n, E) of parameters x (n, D)."""
+        """Network coordinates (n, E) of parameters x (n, D), cut at 6 on either side."""
         t = _break_stick(x) if self.simplex else _unbound(x, self.low, self.high)
-        return np.stack([m(t[:, j]) for j, m in enumerate(self.maps)], axis=1)
+        return _scores(self.maps, t)
 
     def to_parameters(self, e: Array) -> Array:
         """Parameters (n, D) inside the support for any finite network coordinates e (n, E)."""
@@ -104,8 +104,7 @@ class OutputScaling:
 
     def to_network(self, y: Array) -> Array:
         """Scores (n, L), of size one, cut at 6 on either side."""
-        scores = np.stack([m(y[:, j]) for j, m in enumerate(self.maps)], axis=1)
-        return np.asarray(np.clip(scores, -_LARGEST_SCORE, _LARGEST_SCORE))
+        return _scores(self.maps, y)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists, for JSON."""
@@ -134,6 +133,12 @@ def _rising(t: Array, name: str) -> MonotoneMap:
 
 def _maps(t: Array) -> tuple[MonotoneMap, ...]:
     return tuple(normal_scores(t[:, j]) for j in range(t.shape[1]))
+
+
+def _scores(maps: tuple[MonotoneMap, ...], columns: Array) -> Array:
+    """Images of the columns; a draw that rounded to a bound of the prior is cut like an outlier."""
+    scores = np.stack([m(columns[:, j]) for j, m in enumerate(maps)], axis=1)
+    return np.asarray(np.clip(scores, -_LARGEST_SCORE, _LARGEST_SCORE))
 
 
 def _unbound(x: Array, low: Array, high: Array) -> Array:

@@ -21,6 +21,7 @@ class Measure:
         floor: what an exact answer of this size stays below in about 99 of 100 cases.
         passed: whether the value is as small as it has to be.
         meaning: one sentence for the reader of the report.
+        limit: what the value must not exceed to pass: the floor, or what is too small to matter.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Measure:
     floor: float
     passed: bool
     meaning: str = ""
+    limit: float | None = None
 
 
 @dataclass(frozen=True)

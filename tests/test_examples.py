@@ -35,6 +35,7 @@ SMALL_OPTIONS = [
     *("--draws", "500", "--mcmc-steps", "60"),
 ]
 SOLVED = (0, 3)
+INVGAN = [sys.executable, "-c", "from invgan.cli import main; main()"]
 
 
 def solve_small(config: Path, tmp_path: Path) -> Path:
@@ -175,3 +176,17 @@ def test_every_configuration_builds_its_problem() -> None:
     for path in EXAMPLES.glob("*/config.yml"):
         problem = build_problem(load_config(path), path.parent)
         assert problem.question in ("population", "posterior")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["rosenbrock", "custom"])
+def test_an_example_is_consistent_at_its_own_settings(name: str, tmp_path: Path) -> None:
+    config = EXAMPLES / name / "config.yml"
+    done = subprocess.run(
+        [*INVGAN, "solve", str(config), "--out", str(tmp_path / "run")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "verdict: consistent" in done.stdout

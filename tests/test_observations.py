@@ -53,10 +53,8 @@ def test_tables_in_every_form(source):
     assert as_observations(seen) is seen
 
 
-@pytest.mark.parametrize(
-    "source", [[1, 2, 3], np.arange(1, 4), [[1], [2], [3]], np.float32([1, 2, 3])]
-)
-def test_one_output_may_come_as_a_vector(source):  # fmt: skip
+@pytest.mark.parametrize("source", [[1, 2, 3], np.arange(1, 4), [[1], [2], [3]], range(1, 4)])
+def test_one_output_may_come_as_a_vector(source):
     assert np.array_equal(as_observations(source).rows, [[1.0], [2.0], [3.0]])
 
 
@@ -232,11 +230,9 @@ def test_sampling_a_table_is_with_replacement_and_in_no_order():
         assert abs(np.corrcoef(draws, np.arange(50_000))[0, 1]) < 0.02
 
 
-def gaps(draw, law, n, repeats=200):
-    """KS statistics of draw(n, rng) against its law."""
-    return np.array(
-        [stats.kstest(draw(n, rng(s))[:, 0], law.cdf).statistic for s in range(repeats)]
-    )
+def gaps(draw, law, n):
+    """KS statistics of 200 calls of draw(n, rng) against the law."""
+    return np.array([stats.kstest(draw(n, rng(s))[:, 0], law.cdf).statistic for s in range(200)])
 
 
 def test_a_representative_law_is_more_even_than_independent_draws():

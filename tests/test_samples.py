@@ -71,7 +71,7 @@ def test_the_three_parts_are_disjoint_and_complete(n):
 @pytest.mark.parametrize("noun", [Samples, Simulations])
 def test_a_missing_file_names_its_remedy(tmp_path, noun):
     for path in (tmp_path / "lost.npz", tmp_path):
-        with pytest.raises(InputError, match="there is no file .*run the stage that writes it"):
+        with pytest.raises(InputError, match=r"there is no file .*run the stage that writes it"):
             noun.load(path)
 
 

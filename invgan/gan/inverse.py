@@ -230,7 +230,12 @@ def sample(
     rows_seed, noise_seed = (int(s) for s in np.random.SeedSequence(seed).generate_state(2))
     y = _conditions(inverse, observations, n, np.random.default_rng(rows_seed))
     x = inverse.draw(y, seed=noise_seed, progress=progress)
-    info = {"method": "cgan", "seed": seed, "seconds": time.perf_counter() - started}
+    info = {
+        "method": "cgan",
+        "seed": seed,
+        "seconds": time.perf_counter() - started,
+        "training_seconds": inverse.info.get("seconds", 0.0),
+    }
     return Samples(x, None, np.ones(n), inverse.names, inverse.outputs, info)
 
 
