@@ -64,7 +64,8 @@ def kl_divergence(a: Array, b: Array, *, neighbours: int = 10) -> float:
 
     With r_i the distance from a_i to its k-th neighbour in a, and s_i to that in b,
     ``L / n * sum log(s_i / r_i) + log(m / (n - 1))``. Repeated points count once. The bias grows
-    with the number of columns; beyond about five the figure is a rough lower bound.
+    with the number of columns; beyond about five, or where a reaches beyond the points of b, the
+    figure is a rough lower bound.
 
     Args:
         a: the cloud whose divergence is wanted, shape (n, L).

@@ -186,19 +186,23 @@ def test_zero_steps_keep_the_head(sum_problem: Problem, sum_simulations: Simulat
     assert inverse.info["kept_step"] == 0
 
 
-class Killed(Exception):
+class KilledError(Exception):
     """Stands for a kill in mid-training."""
 
 
 @pytest.mark.parametrize("at", [110, 330])
 def test_a_killed_training_goes_on_to_the_same_result(
-    at: int, tmp_path: Path, sum_problem: Problem, sum_simulations: Simulations, sum_inverse: Inverse
+    at: int,
+    tmp_path: Path,
+    sum_problem: Problem,
+    sum_simulations: Simulations,
+    sum_inverse: Inverse,
 ) -> None:
     def kill(done: int, total: int) -> None:
         if done > at:
-            raise Killed
+            raise KilledError
 
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         train(sum_problem, sum_simulations, SMALL, seed=2, device="cpu",
               checkpoint=tmp_path / "c", progress=kill)  # fmt: skip
     assert list(tmp_path.iterdir())

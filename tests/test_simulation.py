@@ -49,7 +49,7 @@ FORMS = {
     "a list of rows": (lambda x: both(x).tolist(), True),
     "single precision": (lambda x: both(x).astype(np.float32), True),
     "names": (lambda x: {"product": x.prod(axis=1), "total": x.sum(axis=1), "more": 0}, True),
-    "names of columns": (lambda x: {"total": x.sum(1)[:, None], "product": x.prod(1)[:, None]}, True),
+    "names of columns": (lambda x: {"total": x[:, :1] + x[:, 1:], "product": x.prod(1)}, True),
     "a tensor": (lambda x: Tensor(both(x)), True),
     "named tensors": (lambda x: {"total": Tensor(x.sum(1)), "product": Tensor(x.prod(1))}, True),
     "one vector": (both, False),
@@ -137,11 +137,11 @@ def test_noise_belongs_to_the_seed_and_is_new_in_every_block():
 
 def test_the_parameters_follow_the_prior_and_the_seed():
     problem = Problem(both, PRIOR, TWO)
-    x = simulate(problem, 10_000, seed=7).x
-    assert stats.kstest(x[:, 0], stats.norm.cdf).pvalue > 0.01
-    assert stats.kstest(x[:, 1], stats.uniform.cdf).pvalue > 0.01
-    assert len(np.unique(x[:, 0])) == 10_000
-    assert not np.any(simulate(problem, 10_000, seed=8).x == x)
+    runs = [simulate(problem, 1000, seed=seed).x for seed in range(100)]
+    for column, law in enumerate(PRIOR.laws.values()):
+        chances = [stats.kstest(x[:, column], law.cdf).pvalue for x in runs]
+        assert stats.kstest(chances, stats.uniform.cdf).pvalue > 0.001
+    assert len(np.unique(np.concatenate(runs)[:, 0])) == 100_000
 
 
 def test_repeats_are_sorted_together_by_their_first_output():
@@ -213,7 +213,7 @@ def fails_late(x):
 @pytest.mark.parametrize(
     ("model", "vectorized", "said"),
     [
-        (lambda x: x.sum(), True, r"\(50, 2\) parameters into outputs of shape \(\); expected \(50, 2\)"),
+        (lambda x: x.sum(), True, r"turned \(50, 2\) parameters into outputs of shape \(\);"),
         (lambda x: x[:, :1], True, r"outputs of shape \(50, 1\); expected \(50, 2\)"),
         (lambda x: both(x).T, True, r"outputs of shape \(2, 50\); .* set vectorized=False"),
         (lambda x: both(x)[1:], True, r"outputs of shape \(49, 2\)"),
@@ -227,7 +227,7 @@ def fails_late(x):
         (lambda x: both(x)[:1], False, r"one parameter vector \(2,\) into 1 outputs; expected 2"),
         (lambda x: {"total": 1}, False, "'product' is observed but not among them"),
         (lambda x: (1j, 2), False, "returned tuple, which is not .* real numbers"),
-        (fails, True, r"ZeroDivisionError: too cold \(line \d+ .*, called with 50 parameter vectors"),
+        (fails, True, r"ZeroDivisionError: too cold \(line \d+ .*with 50 parameter vectors"),
         (fails_late, False, rf"called with a: {X[3, 0]:.6g}, b: {X[3, 1]:.6g}\)"),
         (lambda: 1, True, "TypeError: .*takes 0 positional arguments"),
     ],
@@ -283,7 +283,7 @@ def test_too_many_failures_name_the_first_and_the_remedy():
     first = x[x[:, 1] < 0.5][0]
     assert f"(first: x = {{a: {first[0]:.6g}, b: {first[1]:.6g}}})" in text
     assert "of 1000 simulations were not finite" in text
-    allowed = float(text.split("max_failures=")[1].split(",")[0])
+    allowed = float(text.partition("max_failures=")[2].partition(",")[0])
     assert len(simulate(broken_above(0.5), 1000, seed=9, max_failures=allowed)) < 1000
 
 

@@ -11,6 +11,8 @@ fourth-order Runge-Kutta method.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -44,10 +46,10 @@ def concentrations(x: Array) -> dict[str, Array]:
     return seen
 
 
-def _advanced(rate, t: float, c: Array) -> Array:
+def _advanced(rate: Callable[[float, Array], Array], t: float, c: Array) -> Array:
     """One Runge-Kutta step from time t."""
     k1 = rate(t, c)
     k2 = rate(t + STEP / 2, c + STEP / 2 * k1)
     k3 = rate(t + STEP / 2, c + STEP / 2 * k2)
     k4 = rate(t + STEP, c + STEP * k3)
-    return np.maximum(c + STEP / 6 * (k1 + 2 * k2 + 2 * k3 + k4), 0)
+    return np.asarray(c + STEP / 6 * (k1 + 2 * k2 + 2 * k3 + k4))

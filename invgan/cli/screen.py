@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import sys
 import time
 import traceback
@@ -45,8 +46,15 @@ def show(validation: Validation) -> None:
             worst[measure.name] = measure
     for name, measure in worst.items():
         where = f" in {measure.output}" if measure.output else ""
-        mark = "passed" if measure.passed else "not passed"
-        click.echo(f"  {name:<16} {measure.value:.4g} (floor {measure.floor:.4g}, {mark}){where}")
+        click.echo(f"  {name:<22} {measure.value:.4g} {_judged(measure)}{where}")
+
+
+def _judged(measure: Measure) -> str:
+    """The limit and whether it was kept; nothing for a figure that is only shown."""
+    limit = measure.floor if measure.limit is None else measure.limit
+    if math.isnan(limit):
+        return ""
+    return f"({'passed' if measure.passed else 'not passed'}, limit {limit:.4g})"
 
 
 def exit_code(validation: Validation) -> int:
