@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     from invgan.errors import InputError, InvganError
     from invgan.gan import Inverse, sample, train
     from invgan.mcmc import run_mcmc
-    from invgan.pipeline import Solution, solve
+    from invgan.pipeline import solve
     from invgan.priors import Box, Dirichlet, MultivariateNormal, Prior, Simplex
     from invgan.problem import Problem
     from invgan.samples import Samples, Simulations
     from invgan.settings import McmcConfig, SampleConfig, SimulateConfig, TrainConfig
     from invgan.simulation import simulate
+    from invgan.solution import Solution
     from invgan.validation import Validation
 
 _HOMES = {
@@ -29,13 +30,14 @@ _HOMES = {
     "errors": ["InputError", "InvganError"],
     "gan": ["Inverse", "sample", "train"],
     "mcmc": ["run_mcmc"],
-    "pipeline": ["Solution", "solve"],
+    "pipeline": ["solve"],
     "priors": ["Box", "Dirichlet", "MultivariateNormal", "Prior", "Simplex"],
     "problem": ["Problem"],
     "samples": ["Samples", "Simulations"],
     "settings": ["McmcConfig", "SampleConfig", "SimulateConfig", "TrainConfig"],
     "simulation": ["simulate"],
     "checks": ["compare", "validate"],
+    "solution": ["Solution"],
     "validation": ["Validation"],
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,43 +27,15 @@ from invgan.problem import Problem
 from invgan.report import Findings, write_report
 from invgan.samples import Samples, Simulations
 from invgan.simulation import simulate
+from invgan.solution import Solution
 from invgan.validation import Validation
 
-__all__ = ["Run", "Solution", "solve"]
+__all__ = ["Run", "solve"]
 
 Advance = Callable[[int, int], None]
 ProgressFactory = Callable[[str], AbstractContextManager[Advance]]
 
 _SPARE = 1.5
-
-
-@dataclass(frozen=True)
-class Solution:
-    """Everything that a run found.
-
-    Attributes:
-        problem: what was asked.
-        simulations: the prior simulations.
-        inverse: the trained inverse, good for further observations in the same range.
-        samples: the answer: draws of the parameters, their push-forward, weights.
-        raw: the generator's draws before correction.
-        validation: figures, checks and verdict of the answer.
-        baseline: the MCMC draws, or None where there is no baseline.
-        baseline_validation: the same figures for MCMC.
-        comparison: the two answers side by side.
-        report: where report.html lies, or None where no folder was given.
-    """
-
-    problem: Problem
-    simulations: Simulations
-    inverse: Inverse
-    samples: Samples
-    raw: Samples
-    validation: Validation
-    baseline: Samples | None
-    baseline_validation: Validation | None
-    comparison: dict[str, float] | None
-    report: Path | None
 
 
 def solve(

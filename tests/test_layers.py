@@ -9,7 +9,7 @@ HOUSE = Path(__file__).parents[1] / "invgan"
 FLOORS = [
     {"cli"},
     {"pipeline"},
-    {"folder"},
+    {"folder", "solution"},
     {"config", "report"},
     {"gan", "mcmc", "correction", "checks", "predictability", "gallery"},
     {"simulation"},

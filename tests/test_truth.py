@@ -1,0 +1,52 @@
+"""The default settings against the exact answers of the gallery: minutes each, so marked slow."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from invgan import gallery
+from invgan.config import Settings
+from invgan.metrics import c2st, kolmogorov_smirnov, wasserstein
+from invgan.observations import Table
+from invgan.pipeline import Run
+from invgan.settings import TrainConfig
+from invgan.solution import Solution
+
+pytestmark = pytest.mark.slow
+
+
+def solved(name: str, **train: object) -> tuple[gallery.GalleryProblem, Solution]:
+    ready = gallery.get(name)
+    run = Run(ready.problem, Settings(train=TrainConfig(**train)), None, seed=0, device="cpu")
+    return ready, run.solve()
+
+
+@pytest.mark.parametrize("name", gallery.PROBLEMS)
+def test_the_defaults_reach_the_exact_answer(name: str) -> None:
+    ready, solution = solved(name)
+    seen, samples = ready.problem.observations, solution.samples
+    rows = seen.rows if isinstance(seen, Table) else seen.sample(50_000, np.random.default_rng(1))
+    assert solution.validation.verdict == "consistent", solution.validation.reasons
+    assert c2st(samples.x, ready.exact(10_000, 7)) < 0.525
+    assert c2st(samples.y, rows) < 0.52
+    assert kolmogorov_smirnov(samples.y, rows).max() < 0.02
+    assert (wasserstein(samples.y, rows) / rows.std(axis=0)).max() < 0.03
+    assert samples.info["effective_share"] > 0.85
+    assert samples.info["distinct"] > 0.9
+    if ready.divergence is not None and samples.x.shape[1] <= 3:
+        for side in ("KL(P_X || q)", "KL(P_Y || q_Y)"):
+            assert solution.validation[side] == pytest.approx(ready.divergence, abs=0.05)
+
+
+def test_the_plain_conditional_gan_solves_the_seminar_problem() -> None:
+    ready, solution = solved("rosenbrock", head="none")
+    law = ready.problem.observations.columns[0]
+    assert c2st(solution.samples.x, ready.exact(10_000, 7)) < 0.525
+    assert stats.kstest(solution.samples.y[:, 0], law.cdf).statistic < 0.02
+
+
+def test_mcmc_agrees_with_the_exact_answer_and_says_that_it_converged() -> None:
+    ready, solution = solved("rosenbrock", steps=0, head_steps=50)
+    assert solution.baseline is not None
+    assert solution.baseline.info["converged"]
+    assert c2st(solution.baseline.x, ready.exact(10_000, 7)) < 0.53
