@@ -40,11 +40,27 @@ def test_exact_draws_push_forward_to_the_observations(gallery, name):
     assert x.shape == (5000, len(ready.problem.prior.names))
     assert np.all(ready.problem.prior.support.contains(x))
     y = evaluate(ready.problem, x)
-    target = observed(ready.problem, 5000, 2)
-    for j in range(y.shape[1]):
-        assert stats.ks_2samp(y[:, j], target[:, j]).pvalue > 0.001
-    if y.shape[1] > 1:
-        assert c2st(y, target, most=2500) < 0.53
+    assert c2st(y, observed(ready.problem, 5000, 2), most=2500) < 0.53
+
+
+def chances_of_agreement(a, b):
+    """p-values of the two-sample KS test, one for each column."""
+    return [stats.ks_2samp(u, v).pvalue for u, v in zip(a.T, b.T, strict=True)]
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_over_many_seeds_their_push_forward_is_the_observed_law(gallery, name):
+    """A law is drawn anew with every seed; a table is compared once with many exact draws."""
+    problem, exact = gallery[name].problem, gallery[name].exact
+    if isinstance(problem.observations, Table):
+        y = problem.model(exact(50_000, 1))
+        assert min(chances_of_agreement(y, problem.observations.rows)) > 0.001
+    else:
+        pairs = [
+            (problem.model(exact(500, s)), observed(problem, 500, 1000 + s)) for s in range(40)
+        ]
+        chances = np.array([chances_of_agreement(*pair) for pair in pairs])
+        assert min(stats.kstest(c, stats.uniform.cdf).pvalue for c in chances.T) > 0.001
 
 
 @pytest.mark.parametrize("name", PROBLEMS)

@@ -11,6 +11,7 @@ from invgan.errors import InputError
 from invgan.metrics import c2st, energy_distance, kl_divergence, kolmogorov_smirnov, wasserstein
 
 CLOUDS = hnp.arrays(float, st.tuples(st.integers(2, 30), st.just(2)), elements=st.floats(-9, 9))
+RIGHT = np.array([0.3, 0])
 
 
 def normal(n, L=2, seed=0, shift=0.0, scale=1.0):
@@ -43,9 +44,9 @@ def test_distances_are_symmetric_and_scale_as_they_should(a, b, shift, scale):
 
 def test_shifts_move_mass_by_the_shift():
     a = normal(20_000)
-    assert wasserstein(a + [0.3, 0], a) == pytest.approx([0.3, 0])
+    assert wasserstein(a + RIGHT, a) == pytest.approx([0.3, 0])
     expected = 2 * stats.norm.cdf(0.15) - 1
-    assert kolmogorov_smirnov(a + [0.3, 0], a) == pytest.approx([expected, 0], abs=0.01)
+    assert kolmogorov_smirnov(a + RIGHT, a) == pytest.approx([expected, 0], abs=0.01)
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.5, 2.0])
@@ -75,12 +76,10 @@ def test_energy_distance_sees_what_columns_do_not():
 
 
 def test_thinning_belongs_to_the_seed():
-    a, b = normal(5000, 2, 1), normal(5000, 2, 2, 0.2)
-    assert energy_distance(a, b, seed=1) == energy_distance(a, b, seed=1)
-    assert energy_distance(a, b, seed=1) != energy_distance(a, b, seed=2)
-    assert energy_distance(a, b, seed=1) == pytest.approx(
-        energy_distance(a, b, most=5000), abs=0.01
-    )
+    a, b = normal(3000, 2, 1), normal(3000, 2, 2, 0.2)
+    first, again, other = (energy_distance(a, b, most=1000, seed=seed) for seed in (1, 1, 2))
+    assert first == again != other
+    assert first == pytest.approx(energy_distance(a, b, most=3000), abs=0.01)
 
 
 def gaussian_kl(mean, cov):
@@ -95,16 +94,16 @@ def test_kl_divergence_of_normals(L, far):
     mean = far * np.ones(L)
     a = np.random.default_rng(1).multivariate_normal(mean, cov, 10_000)
     truth = gaussian_kl(mean, cov)
-    assert kl_divergence(a, normal(10_000, L)) == pytest.approx(truth, abs=0.05 + 0.05 * truth)
+    assert kl_divergence(a, normal(10_000, L)) == pytest.approx(truth, abs=0.05 + 0.1 * truth)
 
 
 @pytest.mark.parametrize("L", [1, 2, 3])
-def test_kl_divergence_is_zero_for_one_law_and_is_not_symmetric(L):
+def test_kl_divergence_is_zero_for_one_law_and_a_lower_bound_where_a_reaches_beyond_b(L):
     assert kl_divergence(normal(10_000, L, 1), normal(10_000, L, 2)) == pytest.approx(0, abs=0.05)
     narrow, wide = normal(10_000, L, 1, scale=0.5), normal(10_000, L, 2)
     there, back = gaussian_kl(np.zeros(L), np.eye(L) / 4), gaussian_kl(np.zeros(L), np.eye(L) * 4)
     assert kl_divergence(narrow, wide) == pytest.approx(there, rel=0.1)
-    assert kl_divergence(wide, narrow) == pytest.approx(back, rel=0.15)
+    assert 0.35 * back < kl_divergence(wide, narrow) < back
 
 
 def test_kl_divergence_counts_repeated_points_once():
@@ -124,7 +123,7 @@ def test_c2st_tells_disjoint_clouds_apart():
 
 def test_c2st_finds_a_small_shift():
     """The best classifier of two unit normals 0.3 apart is right with chance Phi(0.15) = 0.56."""
-    score = c2st(normal(6000, 2, 1) + [0.3, 0], normal(6000, 2, 2))
+    score = c2st(normal(6000, 2, 1) + RIGHT, normal(6000, 2, 2))
     assert score == pytest.approx(stats.norm.cdf(0.15), abs=0.015)
 
 

@@ -12,6 +12,11 @@ def normal(n, L=1, seed=0, shift=0.0, scale=1.0):
     return np.random.default_rng(seed).normal(shift, scale, (n, L))
 
 
+def information(odds):
+    """Nats by which the true log-odds of N rows of p, then N of q, tell them apart."""
+    return np.log(2) - np.logaddexp(0, np.where(np.arange(2 * N) < N, -odds, odds)).mean()
+
+
 @pytest.mark.parametrize("L", [1, 3])
 @pytest.mark.parametrize("seed", range(3))
 def test_equal_clouds_need_no_correction(L, seed):
@@ -32,14 +37,10 @@ def test_a_known_tilt_is_recovered():
 
 
 def test_the_gain_is_the_information_of_the_labels():
-    """log 2 minus the best cross-entropy, that is, the Jensen-Shannon divergence of the clouds."""
+    """No classifier can gain more than the Jensen-Shannon divergence of the clouds."""
     p, q = normal(N, seed=2, shift=0.5), normal(N, seed=1)
-    points = np.concatenate([p, q])[:, 0]
-    odds = 0.5 * points - 0.125
-    best = np.logaddexp(0, np.where(np.arange(2 * N) < N, -odds, odds)).mean()
-    ratio = log_ratio(p, q, seed=3)
-    assert ratio.gain == pytest.approx(np.log(2) - best, abs=0.003)
-    assert ratio.gain < np.log(2) - best + 0.001
+    best = information(0.5 * np.concatenate([p, q])[:, 0] - 0.125)
+    assert best - 0.003 < log_ratio(p, q, seed=3).gain < best + 0.001
 
 
 def test_a_ratio_in_one_column_of_several_and_of_any_unit():
@@ -59,15 +60,18 @@ def test_a_dependence_needs_the_perceptron():
     q = normal(N, 2, seed=5)
     ratio = log_ratio(p, q, seed=6)
     assert ratio.chosen == "perceptron"
-    truth = -0.5 * np.log(0.51) - 0.5 * (0.49 * (q**2).sum(1) - 1.4 * q.prod(1)) / 0.51
-    assert np.corrcoef(ratio.log, truth)[0, 1] > 0.95
+    points = np.concatenate([p, q])
+    odds = -0.5 * np.log(0.51) - 0.5 * (0.49 * (points**2).sum(1) - 1.4 * points.prod(1)) / 0.51
+    assert 0.85 * information(odds) < ratio.gain < information(odds) + 0.003
+    assert np.corrcoef(ratio.log, odds[N:])[0, 1] > 0.85
 
 
 def test_clouds_of_different_sizes_have_the_ratio_of_their_densities():
     q = normal(8000, seed=1)
     ratio = log_ratio(normal(2000, seed=2, shift=0.5), q, seed=3)
     assert np.exp(ratio.log).mean() == pytest.approx(1, abs=0.05)
-    assert np.sqrt(np.mean((ratio.log - 0.5 * q[:, 0] + 0.125) ** 2)) < 0.15
+    bulk = np.abs(q[:, 0]) < 2
+    assert np.sqrt(np.mean((ratio.log - 0.5 * q[:, 0] + 0.125)[bulk] ** 2)) < 0.15
 
 
 def test_rows_are_judged_by_classifiers_that_have_not_seen_them():
