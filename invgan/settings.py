@@ -94,7 +94,7 @@ class TrainConfig(Section):
     )
     head_steps: int = Field(default=4000, ge=1, description="most optimiser steps of the head")
     steps: int = Field(
-        default=8000, ge=0, description="most generator steps of the game; 0 keeps the head alone"
+        default=6000, ge=0, description="most generator steps of the game; 0 keeps the head alone"
     )
     batch_size: int = Field(default=512, ge=8, description="pairs in one step")
     learning_rate: float = Field(default=2e-3, gt=0, description="of head, generator and critic")

@@ -214,8 +214,8 @@ def test_the_end_of_a_run_is_its_verdict(config: Path) -> None:
     lines = solve(config).stdout.splitlines()
     assert lines[0] == "verdict: consistent"
     assert lines[1].strip() == "the push-forward agrees with the observations"
-    assert lines[2].split() == ["KS", "0.008", "(floor", "0.01,", "passed)", "in", "day"]
-    assert lines[3].split() == ["C2ST", "0.501", "(floor", "0.52,", "passed)"]
+    assert lines[2].split() == ["KS", "0.008", "(passed,", "limit", "0.01)", "in", "day"]
+    assert lines[3].split() == ["C2ST", "0.501", "(passed,", "limit", "0.52)"]
     assert lines[4] == f"report: {config.parent / 'runs' / 'report.html'}"
 
 
@@ -227,7 +227,7 @@ def test_an_answer_that_is_not_consistent_has_its_own_code(
     result = invgan(command, config, "--out", config.parent / "runs")
     assert result.exit_code == 3
     assert "verdict: not consistent\n  the draws miss the upper tail of day" in result.stdout
-    assert "0.3 (floor 0.01, not passed) in day" in result.stdout
+    assert "0.3 (not passed, limit 0.01) in day" in result.stdout
 
 
 def test_quiet_says_nothing_but_the_result(config: Path) -> None:

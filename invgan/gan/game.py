@@ -82,11 +82,15 @@ class GameStage:
         ours: list[Tensor] = list(self.kept.parameters())
         theirs: list[Tensor] = list(self._generator.parameters())
         with torch.no_grad():
-            torch._foreach_lerp_(ours, theirs, 1 - self._config.averaging)
+            torch._foreach_lerp_(ours, theirs, 1 - self._memory(step))
         if not record:
             return None
         loss, real, fake, penalty, norm = critic
         return torch.stack([loss, generator[0], real, fake, penalty, norm, generator[1]]).detach()
+
+    def _memory(self, step: int) -> float:
+        """Decay of the average: short at first, so that the untrained weights are soon forgotten."""
+        return min(self._config.averaging, (1 + step) / (10 + step))
 
     def _critic_step(self, rate: float) -> tuple[Tensor, ...]:
         u, y, fake = self._round()
