@@ -89,7 +89,7 @@ class GameStage:
         return torch.stack([loss, generator[0], real, fake, penalty, norm, generator[1]]).detach()
 
     def _memory(self, step: int) -> float:
-        """Decay of the average: short at first, so that the untrained weights are soon forgotten."""
+        """Decay of the average: smaller at first, so that untrained weights are soon forgotten."""
         return min(self._config.averaging, (1 + step) / (10 + step))
 
     def _critic_step(self, rate: float) -> tuple[Tensor, ...]:
