@@ -13,12 +13,13 @@ from scipy import stats
 
 from invgan.errors import InputError
 from invgan.gan import Inverse, sample, train
+from invgan.gan.checkpoint import State
 from invgan.gan.device import choose_device, generator_on
 from invgan.gan.game import divergence
 from invgan.gan.heads import build_head, log_prob
 from invgan.gan.losses import critic_loss, generator_loss, gradient_penalty
-from invgan.gan.networks import Critic, Generator, initialise
-from invgan.gan.stage import Pairs, decay
+from invgan.gan.networks import Critic, Generator, initialise, perceptron
+from invgan.gan.stage import Pairs, Plan, decay, run_stage
 from invgan.metrics import c2st
 from invgan.priors import Dirichlet, MultivariateNormal, Prior
 from invgan.problem import Problem
@@ -166,9 +167,46 @@ def test_every_rung_of_the_ladder_learns(
 def test_the_best_generator_is_kept_and_the_head_is_a_candidate(sum_inverse: Inverse) -> None:
     game = [row for row in sum_inverse.history if row["phase"] == "gan" and "heldout" in row]
     best = min(game, key=lambda row: row["heldout"])
+    kept = best if best["heldout"] < 0.5 * game[0]["heldout"] else game[0]
     assert game[0]["step"] == 0
-    assert sum_inverse.info["kept_step"] == best["step"]
-    assert sum_inverse.info["divergence"] == best["heldout"]
+    assert sum_inverse.info["kept_step"] == kept["step"]
+    assert sum_inverse.info["divergence"] == kept["heldout"]
+
+
+class Scripted:
+    """A stage whose held-out figures are written down beforehand."""
+
+    name, columns = "gan", ("loss",)
+
+    def __init__(self, *figures: float) -> None:
+        self.kept = perceptron(1, 1, 1, 0)
+        self.state = State({"kept": self.kept}, {}, rng())
+        self._figures = iter(figures)
+
+    def step(self, step: int, record: bool) -> torch.Tensor:
+        self.kept[0].weight.data.fill_(step + 1)
+        return torch.zeros(1)
+
+    def measure(self) -> float:
+        return next(self._figures)
+
+
+@pytest.mark.parametrize(
+    ("figures", "kept"),
+    [
+        ((1.0, 0.6, 0.8), 0),  # no better than half of the head's: the head stays
+        ((1.0, 0.4, 0.3), 2),
+        ((1.0, 0.3, 0.4), 1),
+        ((0.0, 0.01, 0.001), 0),
+        ((1.0, math.nan), 0),  # blown up: the rest is not played
+        ((1.0, 0.2, math.nan), 1),
+    ],
+)
+def test_who_is_kept(figures: tuple[float, ...], kept: int) -> None:
+    stage = Scripted(*figures)
+    stage.kept[0].weight.data.fill_(0)
+    run_stage(stage, Plan(steps=2, evaluations=2, patience=None), start=True)
+    assert stage.kept[0].weight.item() == kept
 
 
 def test_a_useless_game_leaves_the_head_alone(

@@ -24,6 +24,7 @@ Progress = Callable[[int, int], None]
 _AT_ONCE = 8192
 _RECORD_EVERY = 20
 _LAST_RATE = 0.02
+_LEAD = 0.5
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,8 @@ def run_stage(stage: Stage, plan: Plan, *, start: bool) -> list[dict[str, Any]]:
     Args:
         stage: what to train.
         plan: how long.
-        start: whether the untrained state is itself a candidate.
+        start: whether the untrained state is itself a candidate. It is then kept unless training
+            halves its held-out figure, so that a draw goes to the simpler answer.
     """
     state = stage.state
     if not load_state(plan.checkpoint, stage.name, plan.fingerprint, state):
@@ -149,10 +151,12 @@ def _judge(stage: Stage, row: dict[str, Any]) -> None:
     state, memory = stage.state, stage.state.memory
     row["heldout"] = stage.measure()
     row["kept"] = row["heldout"] < memory["best"]
-    if row["step"] == 0:
+    start = row["step"] == 0
+    if start:
         memory["history"].append(row)
     if row["kept"] or not state.best:
-        memory["best"], memory["waited"] = row["heldout"], 0
+        lead = _LEAD * abs(row["heldout"]) if start else 0.0
+        memory["best"], memory["waited"] = row["heldout"] - lead, 0
         state.best = {k: v.detach().clone() for k, v in stage.kept.state_dict().items()}
     else:
         memory["waited"] += 1
