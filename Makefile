@@ -23,7 +23,7 @@ demo: $(VENV)/.installed
 	$(VENV)/bin/invgan solve examples/rosenbrock/config.yml --out runs/rosenbrock
 
 test: lint
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
 
 test-slow: $(VENV)/.installed-dev
 	$(VENV)/bin/python -m pytest -m slow
