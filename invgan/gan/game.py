@@ -99,14 +99,14 @@ class GameStage:
         a, b = scores.chunk(2)
         penalty = 2 * gradient_penalty(scores, both)
         loss = critic_loss(a, b)
-        norm = descend(self._of_critic, loss + self._config.gamma / 2 * penalty, rate, _NO_LIMIT)
+        norm = descend(self._of_critic, loss + self._config.gamma / 2 * penalty, rate)
         return loss, a.mean(), b.mean(), penalty, norm
 
     def _generator_step(self, rate: float) -> tuple[Tensor, Tensor]:
         u, y, fake = self._round()
         a, b = self._critic(torch.cat([u, fake]), torch.cat([y, y])).chunk(2)
         loss = generator_loss(a, b)
-        return loss, descend(self._of_generator, loss, rate, _NO_LIMIT)
+        return loss, descend(self._of_generator, loss, rate)
 
     def _round(self) -> tuple[Tensor, Tensor, Tensor]:
         """A real batch (u, y) and the generator's answer to the same y."""
@@ -118,11 +118,8 @@ class GameStage:
         return divergence(self.kept, self._pairs, self._selection, self._config.hidden)
 
 
-_NO_LIMIT = 1e9
-
-
-def _noise(generator: nn.Module, n: int, rng: torch.Generator, like: Tensor) -> Tensor:
-    return torch.randn(n, generator.noise, generator=rng, device=like.device)  # type: ignore[call-overload, no-any-return]
+def _noise(generator: Generator, n: int, rng: torch.Generator, like: Tensor) -> Tensor:
+    return torch.randn(n, generator.noise, generator=rng, device=like.device)
 
 
 def divergence(generator: Generator, pairs: Pairs, selection: Pairs, hidden: int) -> float:

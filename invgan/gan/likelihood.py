@@ -12,7 +12,7 @@ from invgan.settings import TrainConfig
 
 __all__ = ["LikelihoodStage"]
 
-_LARGEST_GRADIENT = 5.0
+_LARGEST_GRADIENT, _NO_LIMIT = 5.0, 1e9
 
 
 class LikelihoodStage:
@@ -53,13 +53,13 @@ class LikelihoodStage:
 
 
 def descend(
-    optimiser: torch.optim.Optimizer, loss: Tensor, rate: float, largest: float = torch.inf
+    optimiser: torch.optim.Optimizer, loss: Tensor, rate: float, largest: float = _NO_LIMIT
 ) -> Tensor:
     """One optimiser step at this rate; returns the norm of the gradient before clipping."""
     parameters = [p for group in optimiser.param_groups for p in group["params"]]
     optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
-    norm = torch.nn.utils.clip_grad_norm_(parameters, largest) if largest < torch.inf else loss
+    norm = torch.nn.utils.clip_grad_norm_(parameters, largest)
     for group in optimiser.param_groups:
         group["lr"] = rate
     optimiser.step()

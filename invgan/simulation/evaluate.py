@@ -23,6 +23,7 @@ Progress = Callable[[int, int], None]
 """Called with (done, total) as work goes on."""
 
 BLOCK = 1024
+_HINT = "; if it takes one parameter vector at a time, set vectorized=False"
 
 
 def evaluate(
@@ -116,7 +117,7 @@ def _table(problem: Problem, result: Any, x: Array) -> Array:
         if wrong:
             raise ModelError(
                 f"the model turned {x.shape} parameters into a column of {wrong[0]} values; "
-                f"expected {len(x)}, one for each row{_hint(problem)}"
+                f"expected {len(x)}, one for each row{_HINT}"
             )
         return np.stack(columns, axis=1)
     y = _numbers(result)
@@ -126,7 +127,7 @@ def _table(problem: Problem, result: Any, x: Array) -> Array:
     if y.shape != wanted:
         raise ModelError(
             f"the model turned {x.shape} parameters into outputs of shape {y.shape}; expected "
-            f"{wanted}, one column for each observed quantity{_hint(problem)}"
+            f"{wanted}, one column for each observed quantity{_HINT}"
         )
     return y
 
@@ -152,10 +153,6 @@ def _named(problem: Problem, result: Mapping[str, Any]) -> list[Any]:
     raise ModelError(
         f"the model returned outputs {list(result)}; {missing[0]!r} is observed but not among them"
     )
-
-
-def _hint(problem: Problem) -> str:
-    return "; if it takes one parameter vector at a time, set vectorized=False"
 
 
 def _sentence(problem: Problem, error: Exception, x: Array) -> str:
