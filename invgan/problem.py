@@ -6,6 +6,9 @@ Two questions can be asked (docs/method.md has the mathematics):
   the distribution P_X of parameters whose push-forward through the model is P_Y and which stays
   closest to the prior (data-consistent inversion: Butler, Jakeman and Wildey 2018).
 - ``posterior``: the observations are one experiment; wanted is p(x given y).
+
+What is observed may be the model's outputs with noise upon them: the model's own, or that of the
+measurement, whose law is then a part of the problem.
 """
 
 from __future__ import annotations
@@ -15,8 +18,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from invgan.errors import InputError
+from invgan.noise import Noise, as_noise
 from invgan.observations import Law, Observations, Table, as_observations
 from invgan.priors import Prior, PriorLike
+from invgan.settings import SettingError
 
 __all__ = ["Problem", "Question", "default_names"]
 
@@ -41,6 +46,11 @@ class Problem:
         stochastic: True for a model with noise; it is then called as ``model(x, rng)``.
         question: ``"population"`` or ``"posterior"``. Several rows under ``"posterior"`` are
             repeated measurements of one experiment.
+        noise: the law of the measurement noise upon the model's outputs: a `Noise`, or a mapping
+            such as ``{"normal": 0.1}``. The model itself is called as without noise.
+        log_likelihood: for a posterior, the log-likelihood of a model with noise where it is
+            known: a function of parameters (n, D) and the observed rows (R, L), all repeats of one
+            experiment, that returns (n,). MCMC alone uses it.
 
     Raises:
         InputError: something is missing or contradicts the rest; the message says what to do.
@@ -60,6 +70,8 @@ class Problem:
     vectorized: bool
     stochastic: bool
     question: Question
+    noise: Noise | None
+    log_likelihood: Callable[..., Any] | None
 
     def __init__(
         self,
@@ -71,6 +83,8 @@ class Problem:
         vectorized: bool = True,
         stochastic: bool = False,
         question: Question = "population",
+        noise: Noise | Mapping[str, Any] | None = None,
+        log_likelihood: Callable[..., Any] | None = None,
     ) -> None:
         if not callable(model):
             raise InputError(f"the model must be a function; got {type(model).__name__}")
@@ -84,7 +98,10 @@ class Problem:
         put(self, "vectorized", bool(vectorized))
         put(self, "stochastic", bool(stochastic))
         put(self, "question", question)
+        put(self, "noise", None if noise is None else _noise_over(noise, names))
+        put(self, "log_likelihood", log_likelihood)
         self._check_question()
+        self._check_likelihood()
 
     @property
     def repeats(self) -> int:
@@ -92,6 +109,24 @@ class Problem:
         if self.question == "posterior" and isinstance(self.observations, Table):
             return len(self.observations.rows)
         return 1
+
+    @property
+    def random(self) -> bool:
+        """Whether equal parameters may give different outputs: a stochastic model, or noise."""
+        return self.stochastic or self.noise is not None
+
+    @property
+    def runs_per_row(self) -> int:
+        """Model runs behind one row of outputs; noise alone is drawn anew for each repeat."""
+        return self.repeats if self.stochastic else 1
+
+    @property
+    def has_density(self) -> bool:
+        """Whether the density of the answer can be stated, as MCMC needs it."""
+        if self.question == "population":
+            return not self.random
+        measured = self.noise is not None and not self.stochastic
+        return measured or self.log_likelihood is not None
 
     def _check_question(self) -> None:
         is_table = isinstance(self.observations, Table)
@@ -103,21 +138,37 @@ class Problem:
                 "one observed row is no population: ask question='posterior' for the parameters "
                 "that explain this row, or give the rows of many members"
             )
-        if self.question == "population" and self.stochastic:
-            raise InputError(
-                "the population question needs a deterministic model: averaging the posteriors "
-                "of a stochastic one does not give the population. Make the noise a parameter "
-                "with a prior of its own, or ask question='posterior'"
-            )
         if self.question == "posterior" and not is_table:
             raise InputError(
                 "question='posterior' takes observed rows, not a law: give one row of outputs, "
                 "or ask question='population'"
             )
-        if self.question == "posterior" and rows > 1 and not self.stochastic:
+        if self.question == "posterior" and rows > 1 and not self.random:
             raise InputError(
                 f"{rows} rows of a deterministic model cannot be repeats of one experiment (each "
-                "would be the same): set stochastic=True, or ask question='population'"
+                "would be the same): give the noise of the measurement, as in noise={'normal': "
+                "0.1}, or set stochastic=True, or ask question='population'"
+            )
+
+    def _check_likelihood(self) -> None:
+        given = self.log_likelihood
+        if given is None:
+            return
+        if not callable(given):
+            raise InputError(
+                "log_likelihood must be a function of parameters (n, D) and observed rows (R, L); "
+                f"got {type(given).__name__}"
+            )
+        if self.question == "population":
+            raise InputError(
+                "log_likelihood is for question='posterior'; the population question has no use "
+                "for it: leave it out"
+            )
+        if not self.random:
+            raise InputError(
+                "log_likelihood tells of noise, which a deterministic model does not have: give "
+                "the noise too, as in noise={'normal': 0.1}, or let the model draw it "
+                "(stochastic=True)"
             )
 
 
@@ -152,6 +203,13 @@ def _output_names(outputs: Sequence[str] | None, seen: Observations) -> tuple[st
             f"{seen.width} columns"
         )
     return names
+
+
+def _noise_over(noise: Any, names: tuple[str, ...]) -> Noise:
+    try:
+        return as_noise(noise).over(names)
+    except SettingError as error:
+        raise error.under("noise") from None
 
 
 def _in_order(seen: Observations, names: tuple[str, ...]) -> Observations:

@@ -26,6 +26,7 @@ from invgan.config import (
 )
 from invgan.errors import InputError, ModelError
 from invgan.laws import LAWS, canonical_observations, canonical_prior, observations_from, prior_from
+from invgan.noise import Noise
 from invgan.observations import Law, Table
 from invgan.priors import Dirichlet, MultivariateNormal
 from invgan.settings import McmcConfig, Section, TrainConfig
@@ -113,6 +114,9 @@ def test_the_problem_of_a_file_is_the_one_written_in_python(tmp_path: Path) -> N
         problem_text(),
         problem_text(observations="[[1, 2], [3, 4]]", outputs="[a, 1e5]".replace("1e5", "'1e5'")),
         problem_text(observations="'010.csv'", question="posterior", stochastic="true"),
+        problem_text(noise="{normal: 1e-1}"),
+        problem_text(noise="{student_t: {df: 4, sd: {y: 2}}}", question="posterior"),
+        problem_text(log_likelihood="model.py:total", noise="{lognormal: [0.1]}"),
         problem_text(prior="{'on': {normal: [0, 1]}, '1': {beta: [1, 2]}, é: {gamma: [1, 2]}}"),
         problem_text(prior="{dirichlet: {alpha: [1, 1], names: ['no', '~']}}"),
         problem_text(prior="{x: {scipy: {name: gennorm, beta: 1.5, loc: 1e-7}}}"),
@@ -208,6 +212,20 @@ SENTENCES = {
     ): r"^problem.question must be 'population' or 'posterior'; got 'why'",
     problem_text(model="3"): r"^problem.model must be text; got 3",
     problem_text(outputs="[1]"): r"^problem.outputs.0 must be text; got 1",
+    problem_text(noise="0.1"): r"^problem.noise must be one law, such as \{normal: 0.1\}; got 0.1$",
+    problem_text(noise="{}"): r"^problem.noise must be one law, .*; got \{\}$",
+    problem_text(
+        noise="{nromal: 1}"
+    ): r"^problem.noise.nromal is not a law of noise; did you mean problem.noise.normal\?$",
+    problem_text(noise="{normal: 0}"): r"^problem.noise.normal must be a number above 0; got 0$",
+    problem_text(noise="{normal: {y: no}}"): r"^problem.noise.normal.y must be a number .*'no'$",
+    problem_text(noise="{student_t: 1}"): r"^problem.noise.student_t must hold df and sd by name",
+    problem_text(noise="{student_t: {df: 1}}"): r"^problem.noise.student_t.sd is missing$",
+    problem_text(log_likelihood="3"): r"^problem.log_likelihood must be text; got 3",
+    problem_text(log_likelihood="''"): r"^problem.log_likelihood must not be empty",
+    problem_text(
+        log_likelyhood="f"
+    ): r"^problem.log_likelyhood is not a .*; did you mean problem.log_likelihood\?$",
     problem_text(vectorized="maybe"): r"^problem.vectorized must be true or false; got 'maybe'",
 }
 
@@ -442,6 +460,53 @@ def test_what_is_wrong_with_observations_is_one_sentence(
         load_config(write(tmp_path, problem_text(observations=text)))
 
 
+# Noise ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "noise"),
+    [
+        ("{normal: 0.5}", Noise.normal(0.5)),
+        ("{normal: [1, 2]}", Noise.normal([1, 2])),
+        ("{lognormal: {day: 2, peak: 1}}", Noise.lognormal([1, 2])),
+        ("{student_t: {df: 4, sd: '1e-1'}}", Noise.student_t(4, 0.1)),
+    ],
+)
+def test_noise_in_the_configuration_is_that_of_python(
+    tmp_path: Path, text: str, noise: Noise
+) -> None:
+    seen = "{peak: {normal: [0, 1]}, day: {gamma: [2, 3]}}"
+    path = write(tmp_path, problem_text(observations=seen, noise=text))
+    problem = build_problem(load_config(path), tmp_path)
+    assert problem.noise == noise
+    assert problem.random
+    wrong = write(tmp_path, problem_text(observations=seen, noise="{normal: {peek: 1, day: 2}}"))
+    with pytest.raises(InputError, match=r"noise.normal.peek is not .* mean noise.normal.peak\?$"):
+        build_problem(load_config(wrong), tmp_path)
+
+
+def test_a_likelihood_comes_from_a_file_as_the_model_does(tmp_path: Path) -> None:
+    text = problem_text(
+        model="model.py:total",
+        observations="[[1], [2]]",
+        question="posterior",
+        noise="{normal: 1}",
+        log_likelihood="model.py:known",
+    )
+    more = "def known(x, rows):\n    return x[:, 0] * len(rows)\n"
+    config = load_config(write(tmp_path, text, MODEL + more))
+    problem = build_problem(config, tmp_path)
+    assert problem.log_likelihood is not None
+    assert problem.log_likelihood(np.full((1, 2), 3.0), np.ones((2, 1))) == 6
+    moved = relocated(config, tmp_path, tmp_path / "out")
+    assert moved.problem.log_likelihood == "../model.py:known"
+    (tmp_path / "out").mkdir()
+    assert build_problem(moved, tmp_path / "out").log_likelihood is not None
+    lost = load_config(write(tmp_path, text, MODEL))
+    with pytest.raises(ModelError, match=r"^problem.log_likelihood: model.py has no function 'kn"):
+        build_problem(lost, tmp_path)
+
+
 # Models -----------------------------------------------------------------------------------------
 
 
@@ -542,11 +607,13 @@ def test_a_gallery_problem_brings_its_own_parts(
         vectorized=False,
         stochastic=True,
         question="posterior",
+        noise=Noise.normal({"square": 0.5}),
     )
     gallery(monkeypatch, own)
     ready = load_config(write(tmp_path, "problem: {model: 'gallery:squares'}"))
     built = build_problem(ready, tmp_path)
     assert built.prior is own.prior
+    assert built.noise == own.noise == Noise.normal((0.5,))
     assert (built.stochastic, built.vectorized, built.question) == (True, False, "posterior")
     text = "problem: {model: 'gallery:squares', prior: {b: {uniform: [0, 9]}}, observations: [[9]]}"
     changed = build_problem(load_config(write(tmp_path, text)), tmp_path)

@@ -184,9 +184,18 @@ def test_walkers_that_do_not_suit_are_refused_with_a_number_that_does(linear, wa
 
 def test_what_cannot_be_answered_is_refused(linear):
     problem, simulations = linear
-    posterior = Problem(add, PRIOR, [[1.0]], question="posterior")
-    with pytest.raises(InputError, match="not available for question='posterior'"):
-        run_mcmc(posterior, simulations)
+    noisy = Problem(add, PRIOR, OBSERVED, noise={"normal": 0.1})
+    with pytest.raises(InputError, match=r"population density of a stochastic .* cannot be stated"):
+        run_mcmc(noisy, simulations)
+    exact = Problem(add, PRIOR, [[1.0]], question="posterior")
+    with pytest.raises(InputError, match=r"no density for MCMC: give the noise .*problem.noise"):
+        run_mcmc(exact, simulations)
+    unknown = Problem(add, PRIOR, [[1.0]], question="posterior", stochastic=True)
+    with pytest.raises(InputError, match=r"which simulations do not give: .*log_likelihood"):
+        run_mcmc(unknown, simulations)
+    repeated = Problem(add, PRIOR, [1, 2], question="posterior", noise={"normal": 0.1})
+    with pytest.raises(InputError, match="1 columns of outputs; 2 repeats of 1 outputs are 2"):
+        run_mcmc(repeated, simulations)
     with pytest.raises(InputError, match="n >= 1 and steps >= 10; got n=10 and steps=9"):
         run_mcmc(problem, simulations, n=10, steps=9)
     other = Problem(add, {"c": stats.norm(), "d": stats.norm()}, OBSERVED)

@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from invgan.errors import InputError
+from invgan.noise import Noise
 from invgan.observations import Law, Table
 from invgan.priors import MultivariateNormal, Prior, PriorLike, Simplex
 from invgan.problem import Problem
@@ -126,10 +127,10 @@ def test_the_model_must_be_a_function():
         (ROWS, {"question": "both"}, "'population' or 'posterior'; got 'both'"),
         (ROWS, {"question": None}, "'population' or 'posterior'; got None"),
         (ONE, {}, "one observed row is no population: ask question='posterior'"),
-        (ROWS, {"stochastic": True}, "population question needs a deterministic model"),
-        (stats.norm(), {"stochastic": True}, "population question needs a deterministic model"),
+        (ONE, {"noise": {"normal": 1}}, "one observed row is no population: ask question='post"),
         (stats.norm(), {"question": "posterior"}, "takes observed rows, not a law"),
         (ROWS, {"question": "posterior"}, "2 rows of a deterministic model cannot be repeats"),
+        (ROWS, {"question": "posterior"}, r"give the noise .* or set stochastic=True, or ask"),
     ],
 )
 def test_questions_that_the_observations_cannot_answer(observations, settings, said):
@@ -145,10 +146,91 @@ def test_questions_that_the_observations_cannot_answer(observations, settings, s
         (ONE, {"question": "posterior"}, 1),
         (ONE, {"question": "posterior", "stochastic": True}, 1),
         (ROWS, {"question": "posterior", "stochastic": True}, 2),
+        (ROWS, {"question": "posterior", "noise": {"normal": 1}}, 2),
+        (ROWS, {"stochastic": True}, 1),
+        (stats.norm(), {"stochastic": True}, 1),
+        (ROWS, {"noise": {"normal": 1}}, 1),
+        (stats.norm(), {"noise": {"normal": 1}}, 1),
     ],
 )
 def test_questions_that_they_can(observations, settings, repeats):
     assert Problem(same, PRIOR, observations, **settings).repeats == repeats
+
+
+def likelihood(x, rows):
+    return np.zeros(len(x))
+
+
+NOISE, STOCHASTIC, KNOWN = (
+    {"noise": {"normal": 1}},
+    {"stochastic": True},
+    {"log_likelihood": likelihood},
+)
+
+
+@pytest.mark.parametrize(
+    ("question", "settings", "random", "has_density", "runs"),
+    [
+        ("population", {}, False, True, 1),
+        ("population", STOCHASTIC, True, False, 1),
+        ("population", NOISE, True, False, 1),
+        ("posterior", NOISE, True, True, 1),
+        ("posterior", STOCHASTIC, True, False, 2),
+        ("posterior", NOISE | STOCHASTIC, True, False, 2),
+        ("posterior", NOISE | KNOWN, True, True, 1),
+        ("posterior", STOCHASTIC | KNOWN, True, True, 2),
+        ("posterior", NOISE | STOCHASTIC | KNOWN, True, True, 2),
+    ],
+)
+def test_what_noise_changes(question, settings, random, has_density, runs):
+    problem = Problem(same, PRIOR, ROWS, question=question, **settings)
+    assert (problem.random, problem.has_density, problem.runs_per_row) == (
+        random,
+        has_density,
+        runs,
+    )
+
+
+def test_an_exact_posterior_has_no_density():
+    problem = Problem(same, PRIOR, ONE, question="posterior")
+    assert not problem.random
+    assert not problem.has_density
+
+
+@pytest.mark.parametrize(
+    "noise", [{"normal": {"w": 3, "u": 1}}, {"normal": [1, 3]}, Noise.normal({"u": 1, "w": 3})]
+)
+def test_noise_takes_the_order_of_the_outputs(noise):
+    problem = Problem(same, PRIOR, LAWS, outputs=("u", "w"), noise=noise)
+    assert problem.noise == Noise.normal((1, 3))
+
+
+@pytest.mark.parametrize(
+    ("noise", "said"),
+    [
+        ({"nromal": 1}, r"^noise.nromal is not a law of noise; did you mean noise.normal\?$"),
+        ({"normal": {"u": 1, "v": 2}}, "^noise.normal.w is missing"),
+        ({"normal": [1, 2]}, "^noise.normal must have one number for each of the 3 outputs; got 2"),
+        (0.1, r"^noise must be one law, such as \{normal: 0.1\}; got 0.1$"),
+    ],
+)
+def test_noise_that_is_none(noise, said):
+    with pytest.raises(InputError, match=said):
+        Problem(same, PRIOR, LAWS, noise=noise)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (STOCHASTIC | {"log_likelihood": "f"}, "log_likelihood must be a function .*; got str"),
+        (KNOWN, r"deterministic model does not have: give the noise too, .* \(stochastic=True\)"),
+    ],
+)
+def test_likelihoods_that_are_none(settings, said):
+    with pytest.raises(InputError, match=said):
+        Problem(same, PRIOR, ONE, question="posterior", **settings)
+    with pytest.raises(InputError, match="log_likelihood is for question='posterior'"):
+        Problem(same, PRIOR, ROWS, **NOISE, **KNOWN)
 
 
 def test_a_problem_is_frozen():

@@ -7,9 +7,11 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from invgan.errors import InputError, ModelError
+from invgan.noise import Noise
 from invgan.priors import Box, Prior
 from invgan.problem import Problem
 from invgan.simulation import evaluate, simulate, sort_repeats
+from invgan.simulation.evaluate import measure, run_model
 
 PRIOR = Prior(a=stats.norm(), b=stats.uniform(0, 1))
 TWO = {"total": stats.norm(), "product": stats.norm()}
@@ -133,6 +135,77 @@ def test_noise_belongs_to_the_seed_and_is_new_in_every_block():
     assert len(np.unique(noise[0])) == 4096
     assert stats.kstest(noise[0][:, 0], stats.norm.cdf).pvalue > 0.01
     assert abs(np.corrcoef(runs[0].x[:, 0], noise[0][:, 0])[0, 1]) < 0.05
+
+
+@given(st.integers(1, 5000))
+@settings(deadline=None, max_examples=10)
+def test_measurement_noise_does_not_depend_on_the_chunk(chunk):
+    problem = Problem(both, PRIOR, [[1.0, 2.0]] * 3, question="posterior", noise={"normal": 0.1})
+    whole = simulate(problem, 3000, seed=4)
+    part = simulate(problem, 1500, seed=4, chunk=max(chunk, 50))
+    assert np.array_equal(part.y, whole.y[:1500])
+
+
+def test_measurement_noise_lies_upon_the_outputs_of_a_model_that_knows_nothing_of_it():
+    problem = Problem(both, PRIOR, TWO, noise={"normal": {"product": 2, "total": 0.5}})
+    runs = [simulate(problem, 4096, seed=seed) for seed in (5, 5, 6)]
+    noise = [(run.y - both(run.x)) / [0.5, 2] for run in runs]
+    assert np.array_equal(noise[0], noise[1])
+    assert not np.any(noise[0] == noise[2])
+    assert len(np.unique(noise[0])) == 2 * 4096
+    for j in range(2):
+        assert stats.kstest(noise[0][:, j], stats.norm.cdf).pvalue > 0.01
+    assert abs(np.corrcoef(noise[0].T)[0, 1]) < 0.05
+    exact = simulate(Problem(both, PRIOR, TWO), 4096, seed=5)
+    assert np.array_equal(exact.x, runs[0].x)
+
+
+def test_repeats_of_a_deterministic_model_are_new_noise_upon_one_run():
+    rows = []
+
+    def model(x):
+        rows.append(len(x))
+        return both(x)
+
+    problem = Problem(
+        model, PRIOR, [[0.0, 0.0]] * 4, question="posterior", noise={"normal": [1, 2]}
+    )
+    x = np.tile(X[:1], (2000, 1))
+    y = evaluate(problem, x, seed=1, chunk=700)
+    assert rows == [700, 700, 600]
+    assert y.shape == (2000, 8)
+    assert np.all(np.diff(y[:, ::2], axis=1) > 0)
+    for j, sd in enumerate((1, 2)):
+        law = stats.norm(Y[0, j], sd)
+        assert stats.kstest(y[:, j::2].ravel(), law.cdf).pvalue > 0.001
+    assert np.array_equal(y, measure(problem, run_model(problem, x), seed=1))
+
+
+def test_without_noise_a_measurement_is_the_output():
+    problem = Problem(both, PRIOR, TWO)
+    assert np.array_equal(measure(problem, Y), Y)
+    assert np.array_equal(run_model(problem, X, chunk=7), evaluate(problem, X))
+
+
+def test_measurement_noise_adds_to_the_models_own():
+    problem = Problem(
+        noisy, PRIOR, [[0.0]] * 2, stochastic=True, question="posterior", noise=Noise.normal(2)
+    )
+    own = Problem(noisy, PRIOR, [[0.0]] * 2, stochastic=True, question="posterior")
+    x = np.zeros((3000, 2))
+    y = evaluate(problem, x, seed=3)
+    assert y.shape == (3000, 2)
+    assert stats.kstest(y.ravel(), stats.norm(0, np.sqrt(5)).cdf).pvalue > 0.001
+    assert stats.kstest(evaluate(own, x, seed=3).ravel(), stats.norm().cdf).pvalue > 0.001
+    assert evaluate(problem, x[:0]).shape == (0, 2)
+
+
+def test_noise_upon_what_is_not_finite_is_not_finite():
+    problem = Problem(
+        lambda x: np.where(x[:, 0] > 0, np.inf, np.nan), PRIOR, stats.norm(), noise={"lognormal": 1}
+    )
+    with pytest.raises(ModelError, match="none of the 50 simul"):
+        simulate(problem, 50)
 
 
 def test_the_parameters_follow_the_prior_and_the_seed():

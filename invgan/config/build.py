@@ -14,6 +14,8 @@ from invgan.settings import unknown
 
 __all__ = ["build_problem", "relocated"]
 
+_AS_GIVEN = ("outputs", "vectorized", "stochastic", "question", "noise")
+
 
 def build_problem(config: Config, directory: str | Path = ".") -> Problem:
     """Import the model and put the problem together. This runs the model's file.
@@ -28,12 +30,15 @@ def build_problem(config: Config, directory: str | Path = ".") -> Problem:
     """
     given, folder = config.problem, Path(directory)
     own = _gallery_problem(given.model.removeprefix(GALLERY)) if _is_gallery(given) else None
-    seen = given.observations
+    seen, likelihood = given.observations, given.log_likelihood
     parts: dict[str, Any] = {
         "model": load_model(given.model, folder) if own is None else None,
         "prior": None if given.prior is None else prior_from(given.prior),
         "observations": None if seen is None else observations_from(seen, folder),
-    } | {key: getattr(given, key) for key in ("outputs", "vectorized", "stochastic", "question")}
+        "log_likelihood": None
+        if likelihood is None
+        else load_model(likelihood, folder, "problem.log_likelihood"),
+    } | {key: getattr(given, key) for key in _AS_GIVEN}
     if own is not None:
         parts = {key: getattr(own, key) if parts[key] is None else parts[key] for key in parts}
     return Problem(**parts)
@@ -48,10 +53,11 @@ def relocated(config: Config, old: str | Path, new: str | Path) -> Config:
         new: the folder that it is to be written to.
     """
     given = config.problem
-    file, colon, function = given.model.rpartition(":")
     changes: dict[str, Any] = {}
-    if file.endswith(".py"):
-        changes["model"] = f"{_moved(file, old, new)}{colon}{function}"
+    for key in ("model", "log_likelihood"):
+        file, colon, function = (getattr(given, key) or "").rpartition(":")
+        if file.endswith(".py"):
+            changes[key] = f"{_moved(file, old, new)}{colon}{function}"
     if isinstance(given.observations, str):
         changes["observations"] = _moved(given.observations, old, new)
     problem = ProblemConfig(**{**dict(given), **changes})

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from invgan.laws import canonical_observations, canonical_prior
+from invgan.noise import as_noise
 from invgan.settings import (
     McmcConfig,
     SampleConfig,
@@ -58,6 +59,18 @@ class ProblemConfig(Section):
     question: Literal["population", "posterior"] | None = Field(
         default=None, description="population (where left out) or posterior"
     )
+    noise: dict[str, Any] | None = Field(
+        default=None,
+        description="law of the measurement noise upon the outputs: `{normal: sd}`, "
+        "`{lognormal: sigma}` or `{student_t: {df: 4, sd: 0.1}}`, each with one number or one by "
+        "output name",
+    )
+    log_likelihood: str | None = Field(
+        default=None,
+        min_length=1,
+        description="for a posterior, `file.py:function` of parameters (n, D) and observed rows "
+        "(R, L) that returns (n,); for MCMC alone",
+    )
 
     @field_validator("prior", mode="before")
     @classmethod
@@ -68,6 +81,11 @@ class ProblemConfig(Section):
     @classmethod
     def _observations(cls, raw: Any) -> Any:
         return None if raw is None else canonical_observations(raw)
+
+    @field_validator("noise", mode="before")
+    @classmethod
+    def _noise(cls, raw: Any) -> Any:
+        return None if raw is None else as_noise(raw).plain()
 
     @field_validator("outputs", mode="before")
     @classmethod

@@ -1,4 +1,4 @@
-"""The baseline: Markov chain Monte Carlo with emcee on the population question."""
+"""The baseline: Markov chain Monte Carlo with emcee, where the answer's density can be stated."""
 
 from invgan.mcmc.run import run_mcmc
 

@@ -33,7 +33,7 @@ class Chain:
 
     Attributes:
         x: parameters, shape (T, W, D): steps, walkers, parameters.
-        y: the model's outputs for them, shape (T, W, L).
+        y: the model's own outputs for them, shape (T, W, L), L zero where it was not run.
         acceptance: the share of proposals that were taken.
     """
 
@@ -45,22 +45,26 @@ class Chain:
 def start_among(
     target: Target, simulations: Simulations, walkers: int, rng: np.random.Generator
 ) -> emcee.State:
-    """Simulations drawn without replacement by the root of P_Y / q_Y: wider than the answer.
+    """Simulations drawn without replacement by the root of their weight: wider than the answer.
 
-    The largest of log-weights plus Gumbel noise are such a draw (Yellott 1977).
+    The weight is judged at what was simulated, in the middle of the repeats of one experiment:
+    where there is noise, near enough to start. The largest of log-weights plus Gumbel noise are
+    such a draw (Yellott 1977).
 
     Args:
-        target: whose prior and ratio decide.
+        target: whose prior and weight decide.
         simulations: prior simulations of its model.
         walkers: how many are wanted.
         rng: of the drawing and of the chain that starts here.
 
     Raises:
         InputError: fewer simulations than walkers have outputs that the observations allow.
+        ModelError: the model raised.
     """
-    log_ratio = target.log_ratio(simulations.y)
-    log_target = target.problem.prior.log_prob(simulations.x) + log_ratio
-    feasible = np.flatnonzero(np.isfinite(log_target))
+    x, repeats = simulations.x, target.problem.repeats
+    middle = np.median(simulations.y.reshape(len(x), repeats, -1), axis=1)
+    log_weight = target.log_weight(x, middle)
+    feasible = np.flatnonzero(np.isfinite(target.problem.prior.log_prob(x) + log_weight))
     if len(feasible) < walkers:
         raise InputError(
             f"{len(feasible)} of {len(simulations)} simulations have outputs that the "
@@ -68,13 +72,13 @@ def start_among(
             "simulations (simulate.n), use fewer walkers, or see whether the prior reaches the "
             "observations"
         )
-    keys = _TEMPER * log_ratio[feasible] + rng.gumbel(size=len(feasible))
-    rows = feasible[np.argsort(keys)[-walkers:]]
-    y = simulations.y[rows]
+    keys = _TEMPER * log_weight[feasible] + rng.gumbel(size=len(feasible))
+    x = x[feasible[np.argsort(keys)[-walkers:]]]
+    log_prob, y = target.at(x)
     return emcee.State(
-        simulations.x[rows, : free_parameters(target.problem)],
-        log_prob=log_target[rows],
-        blobs=y[:, 0] if y.shape[1] == 1 else y,
+        x[:, : free_parameters(target.problem)],
+        log_prob=log_prob[:, 0],
+        blobs=(y[:, 0] if y.shape[1] == 1 else y) if y.shape[1] else None,
         random_state=np.random.MT19937(int(rng.integers(2**32))).state,
     )
 
@@ -111,7 +115,9 @@ def run_ensemble(
         if progress is not None:
             progress(done, steps)
     x = target.parameters(sampler.get_chain())
-    y = np.asarray(sampler.get_blobs()).reshape(*x.shape[:2], -1)
+    y = np.empty((*x.shape[:2], 0))
+    if target.runs_model:
+        y = np.asarray(sampler.get_blobs()).reshape(*x.shape[:2], -1)
     return Chain(x, y, float(sampler.acceptance_fraction.mean()))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +13,15 @@ from invgan.density import fit_density, observed_log_prob
 from invgan.errors import InputError
 from invgan.mcmc.chains import diagnose
 from invgan.mcmc.ensemble import run_ensemble, start_among
+from invgan.mcmc.likelihood import likelihood_of
 from invgan.mcmc.target import Target, free_parameters
 from invgan.problem import Problem
 from invgan.samples import Samples, Simulations
+from invgan.simulation.evaluate import evaluate, measure
 
 __all__ = ["run_mcmc"]
+
+Array = NDArray[np.float64]
 
 
 def run_mcmc(
@@ -29,12 +34,13 @@ def run_mcmc(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Samples:
-    """Draw from the exact answer of the population question.
+    """Draw from the exact answer, where its density can be stated.
 
     Args:
-        problem: deterministic model, prior and observations.
-        simulations: prior simulations of the same model; q_Y is fitted to them and the walkers
-            start among them.
+        problem: for a population, a deterministic model without noise; for a posterior, a
+            deterministic model with `noise`, or any with `log_likelihood`.
+        simulations: prior simulations of the same problem; the walkers start among them, and for
+            a population q_Y is fitted to them.
         n: how many draws are wanted.
 
     Other Args:
@@ -44,24 +50,25 @@ def run_mcmc(
         progress: called with (steps done, steps in all).
 
     Returns:
-        Draws with their outputs, all of weight one, in random order; fewer than n where the chain
-        is shorter. `Samples.info` says whether the chain can be trusted (`converged`, `message`).
+        Draws with their outputs as they would be observed, all of weight one, in random order;
+        fewer than n where the chain is shorter. `Samples.info` says whether the chain can be
+        trusted (`converged`, `message`).
 
     Raises:
-        InputError: the question is not ``"population"``, the walkers do not suit the problem, or
+        InputError: the answer's density cannot be stated, the walkers do not suit the problem, or
             too few simulations are explained by the observations.
-        ModelError: the model raised.
+        ModelError: the model, or log_likelihood, raised or returned another shape.
     """
     started = time.perf_counter()
     _check(problem, simulations, n, walkers, steps)
-    seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(4)]
-    q_y = fit_density(simulations.y, seed=seeds[0])
-    target = Target(problem, observed_log_prob(problem.observations, seed=seeds[1]), q_y)
+    seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(5)]
+    target, fitted = _target(problem, simulations, seeds[0], seeds[1])
     start = start_among(target, simulations, walkers, np.random.default_rng(seeds[2]))
     chain = run_ensemble(target, start, steps, progress)
     burn_in, diagnosis = diagnose(chain.x, problem.prior.names, n)
     rows = _choose(steps - burn_in, walkers, n, np.random.default_rng(seeds[3]))
-    x, y = (part[burn_in:].reshape(-1, part.shape[-1])[rows] for part in (chain.x, chain.y))
+    x, y = (np.concatenate(part[burn_in:])[rows] for part in (chain.x, chain.y))
+    y = _observed(target, x, y, seeds[4])
     info = {
         "method": "mcmc",
         "seed": seed,
@@ -71,18 +78,37 @@ def run_mcmc(
         "steps": steps,
         "burn_in": burn_in,
         "acceptance": chain.acceptance,
-        "density_heldout": q_y.heldout,
-        "density_gap": q_y.gap,
+        **fitted,
         **diagnosis,
     }
     return Samples(x, y, np.ones(len(x)), problem.prior.names, problem.outputs, info)
 
 
+def _target(
+    problem: Problem, simulations: Simulations, q_seed: int, p_seed: int
+) -> tuple[Target, dict[str, Any]]:
+    """The density to sample, and what is known of the fit that it rests on."""
+    if problem.question == "posterior":
+        return Target(problem, likelihood_of(problem), problem.log_likelihood is None), {}
+    q_y = fit_density(simulations.y, seed=q_seed)
+    log_p_y = observed_log_prob(problem.observations, seed=p_seed)
+    fitted = {"density_heldout": q_y.heldout, "density_gap": q_y.gap}
+    return Target(problem, lambda x, y: log_p_y(y) - q_y.log_prob(y)), fitted
+
+
+def _observed(target: Target, x: Array, y: Array, seed: int) -> Array:
+    """Outputs as `evaluate` gives them at parameters x, from the model's own y where it was run."""
+    if target.runs_model:
+        return measure(target.problem, y, seed=seed)
+    target.evaluations += len(x) * target.problem.runs_per_row
+    return evaluate(target.problem, x, seed=seed)
+
+
 def _check(problem: Problem, simulations: Simulations, n: int, walkers: int, steps: int) -> None:
-    if problem.question != "population":
+    if problem.question == "population" and not problem.has_density:
         raise InputError(
-            "the MCMC baseline needs a likelihood, which a simulator does not give: it is not "
-            f"available for question={problem.question!r}; leave it out (mcmc.enabled: false)"
+            "the population density of a stochastic model, or of one with noise, cannot be stated, "
+            "and MCMC has nothing to sample: leave it out (mcmc.enabled: false)"
         )
     expected = (problem.prior.names, problem.outputs)
     if (simulations.names, simulations.outputs) != expected:
@@ -90,6 +116,12 @@ def _check(problem: Problem, simulations: Simulations, n: int, walkers: int, ste
             f"the simulations have parameters {list(simulations.names)} and outputs "
             f"{list(simulations.outputs)}; the problem has {list(expected[0])} and "
             f"{list(expected[1])}: simulate this problem first"
+        )
+    width = len(problem.outputs) * problem.repeats
+    if simulations.y.shape[1] != width:
+        raise InputError(
+            f"the simulations have {simulations.y.shape[1]} columns of outputs; {problem.repeats} "
+            f"repeats of {len(problem.outputs)} outputs are {width}: simulate this problem first"
         )
     free = free_parameters(problem)
     least = 2 * free + 2

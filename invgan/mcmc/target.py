@@ -1,12 +1,16 @@
-r"""What the chain samples: the density of the answer, which a deterministic model allows to state.
+r"""What the chain samples: the density of the answer, where it can be stated.
 
-For a deterministic model M the answer has a density that can be written down (Butler, Jakeman and
-Wildey 2018, SIAM J. Sci. Comput. 40, A984):
+For a deterministic model M the answer of the population question has a density that can be written
+down (Butler, Jakeman and Wildey 2018, SIAM J. Sci. Comput. 40, A984):
 
     log P_X(x) = log q(x) + log P_Y(M(x)) - log q_Y(M(x)),
 
 with the prior q, the law P_Y of the observations and the prior's push-forward q_Y, which is fitted
-to simulations.
+to simulations. For the posterior question it is Bayes' rule,
+
+    log p(x | y_1, ..., y_R) = log q(x) + sum_r log p(y_r | x) + constant.
+
+So either way the prior is weighed: by P_Y / q_Y, or by the likelihood.
 """
 
 from __future__ import annotations
@@ -17,10 +21,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from invgan.density import Density
 from invgan.priors import Simplex
 from invgan.problem import Problem
-from invgan.simulation import evaluate
+from invgan.simulation.evaluate import run_model
 
 __all__ = ["Target", "free_parameters"]
 
@@ -33,14 +36,15 @@ class Target:
 
     Attributes:
         problem: its model and its prior.
-        log_p_y: the log-density of the observations, from outputs (n, L) to (n,).
-        q_y: the density of the prior's push-forward.
+        log_weight: what is added to the log-density of the prior, from parameters (n, D) and the
+            model's own outputs for them (n, L) to (n,).
+        runs_model: False where the weight needs no outputs; there are none then (L is zero).
         evaluations: how many rows were given to the model so far.
     """
 
     problem: Problem
-    log_p_y: Callable[[Array], Array]
-    q_y: Density
+    log_weight: Callable[[Array, Array], Array]
+    runs_model: bool = True
     evaluations: int = 0
 
     def parameters(self, free: Array) -> Array:
@@ -49,25 +53,24 @@ class Target:
             return free
         return np.concatenate([free, 1 - free.sum(axis=-1, keepdims=True)], axis=-1)
 
-    def log_ratio(self, y: Array) -> Array:
-        """The logarithm of P_Y / q_Y at outputs y (n, L), shape (n,)."""
-        return np.asarray(self.log_p_y(y) - self.q_y.log_prob(y))
-
     def __call__(self, free: Array) -> Array:
         """The log-density and the outputs that it stands on, side by side, shape (n, 1 + L)."""
-        x = self.parameters(free)
+        return np.hstack(self.at(self.parameters(free)))
+
+    def at(self, x: Array) -> tuple[Array, Array]:
+        """The log-density (n, 1) and the outputs (n, L) at parameters x (n, D)."""
         log_q = self.problem.prior.log_prob(x)
         inside = np.isfinite(log_q)
-        y = np.full((len(x), len(self.problem.outputs)), np.nan)
-        if inside.any():
-            y[inside] = evaluate(self.problem, x[inside])
+        y = np.full((len(x), len(self.problem.outputs) if self.runs_model else 0), np.nan)
+        if self.runs_model and inside.any():
+            y[inside] = run_model(self.problem, x[inside])
             self.evaluations += int(inside.sum())
-        good = np.isfinite(y).all(axis=1)
+        good = inside & np.isfinite(y).all(axis=1)
         out = np.full(len(x), -np.inf)
         if good.any():
-            out[good] = log_q[good] + self.log_ratio(y[good])
+            out[good] = log_q[good] + self.log_weight(x[good], y[good])
         out[~np.isfinite(out)] = -np.inf
-        return np.concatenate([out[:, None], y], axis=1)
+        return out[:, None], y
 
 
 def free_parameters(problem: Problem) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ __all__ = ["figures", "save_figures"]
 
 Array = NDArray[np.float64]
 
-_FIGURES = ("figure6", "corner", "history")
+_FIGURES = ("figure6", "calibration", "corner", "history")
 _OBSERVED_ROWS = 20_000
 _PAGE_PIXELS = 96 / plots.DPI
 
@@ -36,6 +37,8 @@ def figures(f: Findings) -> dict[str, plots.Figure]:
             f.problem.prior.names,
             prior_x=f.simulations.x,
         )
+    if f.calibration:
+        drawn["calibration"] = _calibration(f.calibration)
     if f.history:
         drawn["history"] = plots.plot_history(f.history)
     return drawn
@@ -81,6 +84,21 @@ def _answer(f: Findings) -> plots.Figure:
     )
 
 
+def _calibration(found: Mapping[str, Any]) -> plots.Figure:
+    """Coverage and ranks from the plain values of `invgan.calibration.Calibration`."""
+    low, high = np.array(found["band"], float)
+    return plots.plot_calibration(
+        np.array(found["levels"], float),
+        {
+            "densest regions": np.array(found["coverage_curve"], float),
+            "TARP": np.array(found["tarp_curve"], float),
+        },
+        np.array(found["rank_curves"], float),
+        found["names"],
+        (low, high),
+    )
+
+
 def _cloud(samples: Samples, problem: Problem) -> tuple[Array, Array | None]:
     """Draws that count equally, and their finite outputs, repeats of one experiment as rows."""
     rows = np.arange(len(samples))
@@ -103,7 +121,7 @@ def _observed(problem: Problem) -> Array:
 def _surface(f: Findings) -> plots.Surface | None:
     """Contours of a deterministic model of two parameters with one output."""
     flat = len(f.problem.prior.names) == 2 and len(f.problem.outputs) == 1
-    if not flat or f.problem.stochastic:
+    if not flat or f.problem.random:
         return None
     observed = _observed(f.problem)[:, 0]
     marks = np.quantile(observed, [0.05, 0.5, 0.95])

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from invgan import plots
 from invgan.observations import Table
 from invgan.problem import Problem
 from invgan.report.findings import Findings
 
-__all__ = ["captions", "correction", "no_baseline", "observed"]
+__all__ = [
+    "calibration",
+    "captions",
+    "correction",
+    "iterated",
+    "no_baseline",
+    "observed",
+    "training",
+]
 
 _HISTORY = (
     "Training by step: faint lines are single steps, strong ones their running mean; circles are "
@@ -20,6 +29,24 @@ _HEAD = (
     " The head's training figure counts the noise that is added to its training pairs "
     "(train.smoothing), the held-out one does not."
 )
+_CALIBRATION = (
+    "B1: the share of held-out true parameters that lies in the region with each share of the "
+    "draws, for the densest regions and for those around random points (TARP). An exact inverse "
+    "lies on the diagonal, and 95 of 100 exact ones stay within the grey band from end to end; "
+    "below it the draws are too narrow. B2: how far the ranks of the true values among the draws "
+    "are from even. Below zero the draws are too low, above it too high; above at the left and "
+    "below at the right they are too narrow, the other way round too wide"
+)
+_MOST_SENTENCES = 6
+_NO_DENSITY = {
+    "posterior": (
+        "No MCMC baseline: it needs the likelihood, which the noise of the measurement gives for a "
+        "deterministic model (problem.noise), or the user for any (problem.log_likelihood)."
+    ),
+    "population": (
+        "No MCMC baseline: the population density of a model with noise cannot be stated."
+    ),
+}
 _CLASSIFIERS = {
     "splines": "a logistic regression on splines of each output",
     "perceptron": "a small perceptron",
@@ -41,19 +68,16 @@ def no_baseline(f: Findings) -> str | None:
     """Why MCMC has no part in these findings, or None where it has."""
     if f.baseline is not None:
         return None
-    if f.problem.question == "posterior":
-        return (
-            "The posterior question has no MCMC baseline yet: MCMC needs a likelihood, which a "
-            "simulator does not give."
-        )
+    if not f.problem.has_density:
+        return _NO_DENSITY[f.problem.question]
     if _setting(f, "mcmc", "enabled") is False:
         return "Switched off (mcmc.enabled: false)."
     return "MCMC was not run."
 
 
 def correction(f: Findings) -> str | None:
-    """What the push-forward correction did, or why there was none; None for a posterior."""
-    if f.problem.question == "posterior":
+    """What the push-forward correction did, or why there was none; None where none is due."""
+    if f.problem.question == "posterior" or f.iterated:
         return None
     info = f.samples.info
     if "ratio" not in info:
@@ -72,6 +96,83 @@ def correction(f: Findings) -> str | None:
         "generator's draws from the observations. All draws count alike"
         f"{lost if excluded > 0 else ''}."
     )
+
+
+def iterated(f: Findings) -> str | None:
+    """How the population behind a model with noise was found; None for any other answer."""
+    if not f.iterated:
+        return None
+    told = (
+        "The model has noise: the posterior averaged over the observations (round 0) is wider than "
+        "the population by that noise, and is not the answer. The rounds after it take steps of "
+        "expectation and maximisation with the likelihood that the inverse has learnt; in each the "
+        "model is run on the draws, and its outputs are held against the observations. "
+    )
+    kept = next((r["round"] for r in f.rounds["answer"] if r["kept"]), None)
+    if f.samples.info.get("converged") is False:
+        return told + f"None of them passed; round {kept} comes nearest and was kept."
+    if kept == 0:
+        return told + "Here the noise is too small to matter: round 0 passed, and was kept."
+    return told + f"The outputs of round {kept} cannot be told from the observations: it was kept."
+
+
+def calibration(f: Findings) -> list[str]:
+    """The findings of the calibration; of many, the first ones and the count of the others."""
+    told = list(f.calibration.get("sentences", ()))
+    more = len(told) - _MOST_SENTENCES
+    if more <= 1:
+        return told
+    return [*told[:_MOST_SENTENCES], f"and so on, by the ranks of {more} others (results.json)"]
+
+
+def training(found: Mapping[str, Any]) -> list[str]:
+    """What held-out pairs decided in training, from its plain figures, a sentence each."""
+    if "head" not in found:
+        return []
+    if len(found.get("members", ())) > 1:
+        return [
+            f"{len(found['members'])} samplers were trained from different seeds, and are drawn "
+            "from equally."
+        ]
+    return [_head(found), _game(found), *_judge(found.get("judge", {}))]
+
+
+def _head(found: Mapping[str, Any]) -> str:
+    kind, others = found["head"], [k for k in found.get("heads", ()) if k != found["head"]]
+    if kind == "none":
+        return "There was no head start: the game alone was played."
+    if not others:
+        return f"The head start is the {kind} head."
+    return (
+        f"The head start is the {kind} head, which held-out pairs like better than "
+        f"{' and '.join(others)}."
+    )
+
+
+def _game(found: Mapping[str, Any]) -> str:
+    if not found.get("kept_step"):
+        return "The game bettered nothing on held-out pairs, so that the head alone is kept."
+    before, after = found.get("divergence_of_head"), found.get("divergence")
+    return (
+        "The game changed the divergence from held-out pairs from "
+        f"{_nats(before)} to {_nats(after)}, and is kept as it was at step {found['kept_step']:,}."
+    )
+
+
+def _judge(found: Mapping[str, Any]) -> list[str]:
+    """A classifier's correction of the draws, where it was tried."""
+    gain, error = found.get("gain"), found.get("error")
+    if gain is None or error is None:
+        return []
+    outcome = "so it is used" if found.get("used") else "which is not beyond doubt: it is not used"
+    return [
+        "Correcting the draws by a classifier changes the log-likelihood of held-out pairs by "
+        f"{gain:.3g} ± {error:.2g} nats a pair, {outcome}."
+    ]
+
+
+def _nats(value: float | None) -> str:
+    return "an unknown value" if value is None else f"{value:.2g} nats"
 
 
 def _not_corrected(f: Findings) -> str:
@@ -98,21 +199,37 @@ def captions(f: Findings) -> dict[str, str]:
     answer = f"{_parameters(f)}. {_pushforward(f)}."
     head = any(row.get("phase") == "head" for row in f.history)
     history = _HISTORY + _HEAD * head
-    return {"figure6": answer, "corner": f"{corner}.", "history": history}
+    return {
+        "figure6": answer,
+        "calibration": _ranks(f),
+        "corner": f"{corner}.",
+        "history": history,
+    }
+
+
+def _ranks(f: Findings) -> str:
+    count = len(f.calibration.get("names", ()))
+    chosen = (
+        f"; the {plots.MAX_RANKS} of {count} that stray most" if count > plots.MAX_RANKS else ""
+    )
+    return f"{_CALIBRATION}{chosen}."
 
 
 def _parameters(f: Findings) -> str:
     names, count = f.problem.prior.names, len(f.problem.prior.names)
     posterior = f.problem.question == "posterior"
     draws = "p(x given y)" if posterior else "P_X, the distribution of the parameters"
-    if count == 2 and len(f.problem.outputs) == 1 and not f.problem.stochastic:
+    if count == 2 and len(f.problem.outputs) == 1 and not f.problem.random:
         seen = "the observed value" if posterior else "5, 50 and 95 % quantiles of the observations"
         return (
             f"A1: draws of {draws}, over contours of {f.problem.outputs[0]} interpolated from the "
             f"simulations; the dark lines are its contours at the {seen}"
         )
     if count <= 2:
-        return f"A1: draws of {draws}"
+        cut = (
+            "; the prior is drawn as it was cut for the last round" if count == 1 and f.cut else ""
+        )
+        return f"A1: draws of {draws}{cut}"
     pair = plots.strongest(f.samples.x, f.simulations.x, 2) if len(f.samples) else [0, 1]
     moved = " and ".join(names[j] for j in pair)
     return (

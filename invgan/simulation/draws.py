@@ -38,7 +38,7 @@ def simulate(
         n: how many simulations, 20 or more.
 
     Other Args:
-        seed: of the prior draws and of a stochastic model's noise.
+        seed: of the prior draws and of all noise, the model's and the measurement's.
         chunk: rows handed to the model at once.
         max_failures: the share of simulations that may fail to be finite, 0 to 1.
         progress: called with (done, total).
@@ -60,7 +60,7 @@ def simulate(
     info = {
         "seed": seed,
         "seconds": time.perf_counter() - started,
-        "model_evaluations": n * problem.repeats,
+        "model_evaluations": n * problem.runs_per_row,
         "not_finite": int(n - good.sum()),
     }
     return Simulations(x[good], y[good], problem.prior.names, problem.outputs, x[~good], info)

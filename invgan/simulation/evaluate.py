@@ -1,13 +1,14 @@
 """Call the user's model, in whichever of its forms, and return a table of outputs (n, L).
 
-Rows are handed over in blocks. For a stochastic model each block of `BLOCK` rows has a random
-generator of its own, spawned from the seed, so that the noise does not depend on the chunk size.
+Rows are handed over in blocks. Where there is noise, the model's own or the measurement's, each
+block of `BLOCK` rows has a random generator of its own, spawned from the seed, so that the noise
+does not depend on the chunk size.
 """
 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from invgan.errors import ModelError
 from invgan.problem import Problem, default_names
 
-__all__ = ["BLOCK", "Progress", "evaluate", "sort_repeats"]
+__all__ = ["BLOCK", "Progress", "evaluate", "measure", "run_model", "sort_repeats"]
 
 Array = NDArray[np.float64]
 Progress = Callable[[int, int], None]
@@ -34,14 +35,14 @@ def evaluate(
     chunk: int = 8192,
     progress: Progress | None = None,
 ) -> Array:
-    """Outputs of the model for each row of x.
+    """Outputs, as they would be observed, for each row of x.
 
     Args:
         problem: whose model to run.
         x: parameters, shape (n, D).
 
     Other Args:
-        seed: for the noise of a stochastic model; others ignore it.
+        seed: for the noise of a stochastic model or of the measurement; others ignore it.
         chunk: rows handed to the model at once (a stochastic model always gets 1024).
         progress: called with (rows done, rows in all) after each chunk.
 
@@ -53,25 +54,70 @@ def evaluate(
     Raises:
         ModelError: the model raised, or returned something of another shape.
     """
-    step = BLOCK if problem.stochastic else chunk
-    seeds = np.random.SeedSequence(seed).spawn(-(-len(x) // step)) if problem.stochastic else []
-    parts = []
-    for start in range(0, len(x), step):
-        rows = x[start : start + step]
-        rng = np.random.default_rng(seeds[start // step]) if problem.stochastic else None
-        parts.append(_repeated(problem, rows, rng))
+    if not problem.stochastic:
+        y = run_model(problem, x, chunk=chunk, progress=progress)
+        return measure(problem, y, seed=seed)
+    parts = [np.empty((0, len(problem.outputs) * problem.repeats))]
+    for start, rng in _blocks(len(x), seed):
+        rows = x[start : start + BLOCK]
+        y = _call(problem, np.repeat(rows, problem.repeats, axis=0), rng)
+        parts.append(_observed(problem, y, rng))
         if progress is not None:
-            progress(min(start + step, len(x)), len(x))
-    width = len(problem.outputs) * problem.repeats
-    return np.concatenate(parts) if parts else np.empty((0, width))
+            progress(min(start + BLOCK, len(x)), len(x))
+    return np.concatenate(parts)
 
 
-def _repeated(problem: Problem, x: Array, rng: np.random.Generator | None) -> Array:
+def run_model(
+    problem: Problem, x: Array, *, chunk: int = 8192, progress: Progress | None = None
+) -> Array:
+    """The own outputs (n, L) of a deterministic model for each row of x (n, D), without noise.
+
+    Raises:
+        ModelError: the model raised, or returned something of another shape.
+    """
+    parts = [np.empty((0, len(problem.outputs)))]
+    for start in range(0, len(x), chunk):
+        parts.append(_call(problem, x[start : start + chunk], None))
+        if progress is not None:
+            progress(min(start + chunk, len(x)), len(x))
+    return np.concatenate(parts)
+
+
+def measure(problem: Problem, y: Array, *, seed: int = 0) -> Array:
+    """What would be observed where a deterministic model's own outputs are y.
+
+    Args:
+        problem: its noise and its repeats.
+        y: outputs without noise, shape (n, L).
+        seed: for the noise.
+
+    Returns:
+        Outputs as from `evaluate`, shape (n, R * L); y itself where there is no noise.
+    """
+    if problem.noise is None:
+        return y
+    parts = [np.empty((0, len(problem.outputs) * problem.repeats))]
+    for start, rng in _blocks(len(y), seed):
+        rows = y[start : start + BLOCK]
+        parts.append(_observed(problem, np.repeat(rows, problem.repeats, axis=0), rng))
+    return np.concatenate(parts)
+
+
+def _blocks(n: int, seed: int) -> Iterator[tuple[int, np.random.Generator]]:
+    """The first row of every block of n rows, and the block's generator."""
+    starts = range(0, n, BLOCK)
+    seeds = np.random.SeedSequence(seed).spawn(len(starts))
+    return zip(starts, map(np.random.default_rng, seeds), strict=True)
+
+
+def _observed(problem: Problem, y: Array, rng: np.random.Generator) -> Array:
+    """Observed rows (n, R * L) of experiments whose repeats have outputs y (n * R, L)."""
+    if problem.noise is not None:
+        y = problem.noise.sample(y, rng)
     if problem.repeats == 1:
-        return _call(problem, x, rng)
-    y = _call(problem, np.repeat(x, problem.repeats, axis=0), rng)
-    y = y.reshape(len(x), problem.repeats, -1)
-    return sort_repeats(y).reshape(len(x), -1)
+        return y
+    y = y.reshape(-1, problem.repeats, y.shape[1])
+    return sort_repeats(y).reshape(len(y), -1)
 
 
 def sort_repeats(y: Array) -> Array:
