@@ -16,12 +16,14 @@ class Measure:
 
     Attributes:
         name: the measure, as in ``"KS"`` or ``"C2ST"``.
-        output: the output column that it speaks of, or None for all of them together.
+        output: the output or the parameter that it speaks of, or None for all of them together.
         value: the figure; smaller is better unless the name says otherwise.
-        floor: what an exact answer of this size stays below in about 99 of 100 cases.
+        floor: what an exact answer of this size stays below in about 998 of 1000 cases, all
+            values of this name together, so that all figures fail it twice in a hundred times.
         passed: whether the value is as small as it has to be.
         meaning: one sentence for the reader of the report.
         limit: what the value must not exceed to pass: the floor, or what is too small to matter.
+        note: what the value says in this case, where it did not pass.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Measure:
     passed: bool
     meaning: str = ""
     limit: float | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True)

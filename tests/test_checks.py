@@ -1,12 +1,14 @@
 """The validator against known truths and known lies, each caught in the figure that shows it."""
 
 import dataclasses
+import json
 import math
 
 import numpy as np
 import pytest
 from conftest import add, exact_sum
 from scipy import stats
+from scipy.special import ndtr, ndtri
 
 from invgan.checks import compare, validate
 from invgan.errors import InputError, OutsideError
@@ -15,6 +17,7 @@ from invgan.priors import Prior
 from invgan.problem import Problem
 from invgan.samples import Samples, Simulations
 from invgan.simulation import simulate
+from invgan.validation import Validation
 
 
 def draws(x: np.ndarray, **info: object) -> Samples:
@@ -42,7 +45,7 @@ class Exact:
         return np.full(len(y), True)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 def test_exact_draws_pass(seed: int, sum_problem: Problem, sum_simulations: Simulations) -> None:
     found = validate(
         sum_problem, draws(exact_sum(6000, seed)), simulations=sum_simulations,
@@ -50,9 +53,10 @@ def test_exact_draws_pass(seed: int, sum_problem: Problem, sum_simulations: Simu
     )  # fmt: skip
     assert found.verdict == "consistent", found.reasons
     assert "reproduce the observations" in found.reasons[0]
-    assert {"KS", "Wasserstein-1 / sd", "energy distance", "C2ST"} <= {
-        m.name for m in found.measures
-    }
+    assert {
+        "KS", "Wasserstein-1 / sd", "energy distance", "C2ST", "KL gap", "self-consistency KS",
+        "answer against inverse KS", "answer against simulations KS",
+    } <= {m.name for m in found.measures}  # fmt: skip
 
 
 def test_a_shift_is_caught(sum_problem: Problem) -> None:
@@ -90,11 +94,59 @@ def test_an_answer_far_from_the_prior_is_caught_by_the_divergences(
     sum_problem: Problem, sum_simulations: Simulations
 ) -> None:
     """Right push-forward, but x1 = x2: the draws collapse onto a line of the solutions."""
+    own = {"answer against simulations KS", "answer against simulations C2ST"}
     y = np.random.default_rng(1).normal(1, 0.5, 6000)
     spread = np.random.default_rng(2).normal(0, 0.02, 6000)
     x = np.stack([y / 2 + spread, y / 2 - spread], axis=1)
     names = failed(sum_problem, x, simulations=sum_simulations)
-    assert names == {"KL gap"}
+    assert names == {"KL gap"} | own
+
+
+def test_a_branch_that_is_drawn_too_often_is_caught_by_simulations_with_the_same_outputs() -> None:
+    """Right push-forward; the divergence from the prior, 0.19 nats more, is nearly too small."""
+    problem = Problem(lambda x: x**2, Prior(x=stats.norm()), stats.uniform(0.5, 1))
+    simulations = simulate(problem, 20_000, seed=1)
+    rng = np.random.default_rng(1)
+    size = np.sqrt(rng.uniform(0.5, 1.5, 5000))
+    for share in (0.5, 0.8):
+        x = np.where(rng.random(5000) < share, size, -size)[:, None]
+        samples = Samples(x, None, np.ones(5000), ("x",), ("y",))
+        found = validate(problem, samples, simulations=simulations)
+        gap = next(m for m in found.measures if m.name == "answer against simulations KS")
+        assert gap.passed == (share == 0.5)
+        assert gap.value == pytest.approx(share - 0.5, abs=0.03)
+        assert (found.verdict == "consistent") == (share == 0.5), found.reasons
+
+
+def test_an_answer_that_is_not_the_inverse_s_is_caught() -> None:
+    """Ten parameters: too many for neighbours and divergences, but the inverse is right."""
+    prior = Prior({f"x{j}": stats.norm() for j in range(10)})
+    problem = Problem(lambda x: x[:, :5], prior, [stats.norm(0.3, 0.5)] * 5)
+
+    class Inverse(Exact):
+        def draw(self, y: np.ndarray, *, seed: int = 0) -> np.ndarray:
+            return np.hstack([y, np.random.default_rng(seed).normal(size=y.shape)])
+
+    simulations = simulate(problem, 10_000, seed=1)
+    y = problem.observations.sample(3000, np.random.default_rng(1))
+    x = Inverse().draw(y, seed=1)
+    for factor, verdict in ((1, "consistent"), (0.6, "not consistent")):
+        narrow = np.hstack([x[:, :5], factor * x[:, 5:]])
+        samples = Samples(narrow, None, np.ones(3000), prior.names, problem.outputs)
+        found = validate(problem, samples, simulations=simulations, inverse=Inverse())
+        failed = {m.name for m in found.measures if not m.passed}
+        assert found.verdict == verdict
+        assert failed <= {"answer against inverse KS", "answer against inverse C2ST"}
+
+
+def test_draws_that_depend_on_each_other_count_for_less(sum_problem: Problem) -> None:
+    """A chain of 100 independent draws, each 50 times over: KS is large, and must be."""
+    x = np.repeat(exact_sum(100, 4), 50, axis=0)
+    plain, chain = (validate(sum_problem, draws(x, **info)) for info in (
+        {}, {"effective_samples": 100.0}))  # fmt: skip
+    assert plain.verdict == "not consistent"
+    assert chain.verdict == "consistent", chain.reasons
+    assert plain["KS"] == chain["KS"]
 
 
 def test_the_divergences_agree_with_the_closed_form(
@@ -112,12 +164,12 @@ def test_an_inverse_that_lies_is_caught_without_a_reference(
     shift: float, width: float, sum_problem: Problem
 ) -> None:
     """Its push-forward is right whatever the lie: only held-out pairs can tell."""
-    simulations = simulate(sum_problem, 30_000, seed=4)
+    simulations = simulate(sum_problem, 20_000, seed=4)
     names = failed(
         sum_problem, exact_sum(6000, 1), simulations=simulations, inverse=Exact(shift, width)
     )
     assert names & {"self-consistency KS", "self-consistency C2ST"}
-    assert not names - {"self-consistency KS", "self-consistency C2ST"}
+    assert not {n for n in names if not n.startswith(("self-consistency", "answer against inv"))}
 
 
 def test_lost_draws_are_caught() -> None:
@@ -194,6 +246,140 @@ def test_the_posterior_of_a_stochastic_model_must_predict_the_observation() -> N
     assert validate(problem, one).verdict == "consistent"
     far = dataclasses.replace(draws(right - 8), names=("x",))
     assert validate(problem, far).verdict == "not consistent"
+
+
+class Posterior:
+    """p(x given y) of x ~ N(0, I) in two dimensions, y = (|x1|, x2) + noise, or a lie about it."""
+
+    sd = np.array([0.3, 0.5])
+
+    def __init__(
+        self, width: float = 1.0, bias: float = 0.0, minus: float = 0.5, near: float | None = None
+    ) -> None:
+        self.width, self.bias, self.minus, self.near = width, bias, minus, near
+
+    def draw(self, y: np.ndarray, *, seed: int = 0) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        scale = self.sd / np.sqrt(1 + self.sd**2)
+        z = rng.normal(size=y.shape) * self.width + self._off(y)
+        low = ndtr(-y[:, 0] / (1 + self.sd[0] ** 2) / scale[0])
+        z[:, 0] = self.width * ndtri(low + rng.random(len(y)) * (1 - low)) + self._off(y)[:, 0]
+        x = y / (1 + self.sd**2) + scale * z
+        x[:, 0] *= np.where(rng.random(len(y)) < self.minus, -1, 1)
+        return x
+
+    def _off(self, y: np.ndarray) -> np.ndarray:
+        if self.near is None:
+            return np.full((len(y), 1), self.bias)
+        return np.where(np.abs(y[:, 1:] - self.near) < 0.3, self.bias, 0)
+
+    def knows(self, y: np.ndarray) -> np.ndarray:
+        return np.full(len(y), True)
+
+    def log_ratio(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        gaps = np.stack([np.abs(x[:, 0]), x[:, 1]], axis=1) - y
+        return -0.5 * np.square(gaps / self.sd).sum(axis=1)
+
+
+class Forgetful(Posterior):
+    def draw(self, y: np.ndarray, *, seed: int = 0) -> np.ndarray:
+        return np.random.default_rng(seed).normal(size=y.shape)
+
+
+SEEN = np.array([[1.0, -0.6]])
+
+
+@pytest.fixture(scope="module")
+def folded() -> tuple[Problem, Simulations]:
+    def model(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        clean = np.stack([np.abs(x[:, 0]), x[:, 1]], axis=1)
+        return clean + Posterior.sd * rng.normal(size=x.shape)
+
+    prior = Prior(x1=stats.norm(), x2=stats.norm())
+    problem = Problem(model, prior, SEEN, stochastic=True, question="posterior")
+    return problem, simulate(problem, 40_000, seed=1)
+
+
+def judged(
+    folded: tuple[Problem, Simulations], inverse: Posterior, answer: Posterior | None = None,
+    **more: object,
+) -> Validation:  # fmt: skip
+    x = (answer or inverse).draw(np.repeat(SEEN, 3000, axis=0), seed=11)
+    samples = Samples(x, None, np.ones(3000), ("x1", "x2"), ("y1", "y2"))
+    problem, simulations = folded
+    return validate(problem, samples, simulations=simulations, inverse=inverse, seed=2, **more)
+
+
+def test_an_exact_posterior_is_consistent_and_says_how_well_it_covers(
+    folded: tuple[Problem, Simulations],
+) -> None:
+    exact = Posterior()
+    found = judged(folded, exact, log_ratio=exact.log_ratio, members=[exact, Posterior()])
+    assert found.verdict == "consistent", found.reasons
+    assert "of 1333 held-out x" in found.reasons[1]
+    calibration = json.loads(json.dumps(found.to_dict()))["info"]["calibration"]
+    assert calibration["by_density"]
+    for level in (0.5, 0.8, 0.95):
+        assert calibration["coverage"][f"{level:g}"] == pytest.approx(level, abs=0.05)
+    assert found["ensemble disagreement"] < 0.2
+
+
+@pytest.mark.parametrize(
+    ("lie", "figure"),
+    [
+        (Posterior(width=1.4), "coverage at 50%"),
+        (Posterior(width=0.7), "coverage at 80%"),
+        (Posterior(bias=0.6), "ranks"),
+        (Posterior(minus=0.0), "ranks"),
+        (Posterior(minus=0.2), "ranks"),
+        (Posterior(bias=1.5, near=-0.6), "ranks nearby"),
+        (Forgetful(), "self-consistency C2ST"),
+    ],
+)
+def test_every_lie_of_a_posterior_is_caught(
+    lie: Posterior, figure: str, folded: tuple[Problem, Simulations]
+) -> None:
+    found = judged(folded, lie)
+    assert found.verdict == "not consistent"
+    assert figure in {m.name for m in found.measures if not m.passed}, found.reasons
+
+
+def test_the_reason_names_what_is_wrong(folded: tuple[Problem, Simulations]) -> None:
+    narrow = " ".join(judged(folded, Posterior(width=0.7)).reasons)
+    assert "the draws are too narrow" in narrow
+    assert "too wide" not in narrow
+
+
+def test_draws_that_are_not_the_inverse_s_have_no_evidence(
+    folded: tuple[Problem, Simulations],
+) -> None:
+    found = judged(folded, Posterior(), answer=Posterior(width=1.6))
+    failed = {m.name for m in found.measures if not m.passed}
+    assert failed <= {"answer against inverse KS", "answer against inverse C2ST"}
+    assert found.verdict == "not consistent"
+
+
+def test_members_that_disagree_are_a_reason(folded: tuple[Problem, Simulations]) -> None:
+    found = judged(folded, Posterior(), members=[Posterior(), Posterior(bias=1)])
+    assert {m.name for m in found.measures if not m.passed} == {"ensemble disagreement"}
+
+
+def test_an_observation_from_another_model_is_not_answerable() -> None:
+    """Both columns are in the simulated range, and no x gives them together."""
+
+    def model(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return np.hstack([x, x]) + 0.1 * rng.normal(size=(len(x), 2))
+
+    prior = Prior(x=stats.norm())
+    problem = Problem(model, prior, [[1.0, -1.0]], stochastic=True, question="posterior")
+    x = np.random.default_rng(1).normal(0, 0.07, (3000, 1))
+    samples = Samples(x, None, np.ones(3000), ("x",), ("y1", "y2"))
+    found = validate(problem, samples, simulations=simulate(problem, 5000, seed=1))
+    assert found.verdict == "not answerable"
+    assert found.reasons[0].startswith(("outside jointly", "prior predictive depth"))
+    seen = lambda y: y[:, :1]  # noqa: E731
+    again = validate(problem, samples, simulations=simulate(problem, 5000, seed=1), embed=seen)
+    assert again["prior predictive depth"] < 0.99
 
 
 def test_two_answers_are_compared_with_their_costs() -> None:

@@ -1,0 +1,86 @@
+"""Whatever draws parameters for outputs, and many draws of it for each row."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from invgan.errors import InputError
+from invgan.scaling import OutputScaling
+
+__all__ = ["Drawer", "check_pairs", "conditions", "drawn", "few_columns", "scores"]
+
+Array = NDArray[np.float64]
+
+_MOST_COLUMNS, _AXES_ROWS = 200, 2_000
+
+
+class Drawer(Protocol):
+    """What is judged: a trained inverse, a member of an ensemble, an exact sampler."""
+
+    def draw(self, y: Array, *, seed: int = 0) -> Array:
+        """One parameter vector (n, D) for each row of outputs y (n, L)."""
+        ...
+
+
+def drawn(drawer: Drawer, y: Array, draws: int, seed: int) -> Array:
+    """Several parameter vectors for each row of y (n, L), shape (n, draws, D)."""
+    x = np.asarray(drawer.draw(np.repeat(y, draws, axis=0), seed=seed), float)
+    if x.ndim != 2 or len(x) != len(y) * draws or not np.isfinite(x).all():
+        raise InputError(
+            f"the inverse turned {len(y) * draws} rows of outputs into an array of shape "
+            f"{x.shape}; expected as many rows of finite parameters"
+        )
+    return x.reshape(len(y), draws, -1)
+
+
+def scores(reference: Array, cloud: Array) -> Array:
+    """The cloud (..., L) on the normal scores of a reference (n, L), column by column."""
+    scaled = OutputScaling.fit(reference).to_network(cloud.reshape(-1, cloud.shape[-1]))
+    return scaled.reshape(cloud.shape)
+
+
+def few_columns(y: Array) -> Array:
+    """Two hundred columns of y (n, L) at most, evenly spaced: enough of a series or an image."""
+    step = -(-y.shape[1] // _MOST_COLUMNS)
+    return y[:, ::step]
+
+
+def conditions(y: Array, at: Array, most: int) -> tuple[Array, Array]:
+    """What is to be known of outputs, in few columns: leading principal components of their scores.
+
+    Args:
+        y: outputs that give the scales and the axes, shape (n, L).
+        at: others to be brought to the same columns, shape (m, L).
+        most: how many columns there may be.
+
+    Returns:
+        Both, (n, C) and (m, C), the first column of size one.
+    """
+    y, at = few_columns(y), few_columns(at)
+    t, t_at = scores(y, y), scores(y, at)
+    centre = t.mean(axis=0)
+    _, size, axes = np.linalg.svd(t[:_AXES_ROWS] - centre, full_matrices=False)
+    kept = axes[: min(most, max(1, int(np.sum(size > 1e-6 * size[0]))))]
+    t, t_at = (t - centre) @ kept.T, (t_at - centre) @ kept.T
+    scale = max(float(t[:, 0].std()), 1e-12)
+    return t / scale, t_at / scale
+
+
+def check_pairs(x: Array, y: Array, fewest: int) -> None:
+    """Refuse what is no table of pairs.
+
+    Raises:
+        InputError: x and y are not two tables with as many rows, or these are too few.
+    """
+    if x.ndim != 2 or y.ndim != 2 or len(x) != len(y):
+        raise InputError(
+            f"held-out pairs are x (n, D) and y (n, L) with the same n; got {x.shape} and {y.shape}"
+        )
+    if len(x) < fewest:
+        raise InputError(
+            f"{len(x)} held-out pairs are too few to judge by and {fewest} are needed: run more "
+            "simulations (simulate.n)"
+        )

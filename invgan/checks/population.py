@@ -1,0 +1,153 @@
+"""Checks of a population answer: its push-forward, and its distance to the prior.
+
+The draws' outputs are compared with the observations. A right push-forward is not enough: many
+laws of x have it, and only one stays as near to the prior as its outputs do. Two checks ask for
+that one. ``KL(P_X || q) = KL(P_Y || q_Y)`` for the exact answer; and since it keeps the prior's law
+of x given y, simulations whose outputs are those of the draws must have parameters like theirs.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from invgan.checks.levels import from_replicates, guessing, largest_gap, within
+from invgan.metrics import c2st, energy_distance, kl_divergence, kolmogorov_smirnov, wasserstein
+from invgan.observations import Table
+from invgan.problem import Problem
+from invgan.samples import Simulations
+from invgan.scaling import OutputScaling
+from invgan.validation import Measure
+
+__all__ = ["against_simulations", "distance_to_prior", "push_forward"]
+
+Array = NDArray[np.float64]
+
+# What is near enough to exact for any use, however many draws could tell the difference.
+_KS, _WASSERSTEIN, _ENERGY, _C2ST, _PAIRS, _KL = 0.02, 0.05, 0.002, 0.52, 0.55, 0.1
+_REFERENCE_ROWS, _REPLICATES, _REPLICATE_ROWS = 50_000, 30, 10_000
+_ENERGY_ROWS, _TIMES_SD = 2_000, 5
+_FEW_DIMENSIONS, _DIVERGENCE_ROWS = 3, 20_000
+_MATCHED, _LEAST_MATCHED, _LARGEST_BLUR = 4_000, 200, 0.05
+
+
+def push_forward(problem: Problem, y: Array, count: float, seed: int) -> list[Measure]:
+    """KS and Wasserstein-1 for each output, energy distance and C2ST for all together.
+
+    Args:
+        problem: its observations are what y is compared with.
+        y: outputs of the draws, shape (n, L).
+        count: how many independent draws they are worth.
+        seed: of replicates and comparisons.
+    """
+    rng = np.random.default_rng(seed)
+    seen = problem.observations
+    reference = seen.rows if isinstance(seen, Table) else seen.sample(_REFERENCE_ROWS, rng)
+    scale = reference.std(axis=0)
+    scale = np.where(scale > 0, scale, 1)
+    gaps, moved = kolmogorov_smirnov(y, reference), wasserstein(y, reference) / scale
+    gap_floor = largest_gap(count, len(reference), len(gaps))
+    moved_floor, energy_floor = _noise(y, reference, scale, count, rng)
+    measures = []
+    for j, output in enumerate(problem.outputs):
+        measures += [
+            within("KS", output, float(gaps[j]), gap_floor,
+                   "largest gap between the distribution functions of push-forward and "
+                   "observations", enough=_KS),
+            within("Wasserstein-1 / sd", output, float(moved[j]), float(moved_floor[j]),
+                   "mean distance of push-forward from observations, in their sd",
+                   enough=_WASSERSTEIN),
+        ]  # fmt: skip
+    energy, accuracy = energy_distance(y, reference, seed=seed), c2st(y, reference, seed=seed)
+    size = min(count, len(reference), 10_000)
+    return [
+        *measures,
+        within("energy distance", None, energy, energy_floor,
+               "between push-forward and observations, all outputs together", enough=_ENERGY),
+        within("C2ST", None, accuracy, guessing(2 * size),
+               "how often a classifier tells push-forward from observations; 0.5 is never",
+               enough=_C2ST),
+    ]  # fmt: skip
+
+
+def _noise(
+    y: Array, reference: Array, scale: Array, count: float, rng: np.random.Generator
+) -> tuple[Array, float]:
+    """Floors of Wasserstein-1 / sd (L,) and of the energy distance, by permutation.
+
+    If both clouds have one law, any parting of their union into two of the same sizes is as good
+    as theirs. Noise falls with the sizes, for Wasserstein-1 as their root; draws that are worth
+    fewer than their number have more of it.
+    """
+    a, b = rng.permutation(y)[:_REPLICATE_ROWS], rng.permutation(reference)[:_REPLICATE_ROWS]
+    union, moved, energies = np.concatenate([a, b]), [], []
+    for i in range(_REPLICATES):
+        one, other = np.split(rng.permutation(union), [len(a)])
+        moved.append(wasserstein(one, other) / scale)
+        energies.append(energy_distance(one, other, most=_ENERGY_ROWS, seed=i))
+    sizes = (count, len(reference), len(a), len(b))
+    floor = from_replicates(np.array(moved), len(scale)) * math.sqrt(_more_noise(*sizes))
+    factor = _more_noise(*(min(size, _ENERGY_ROWS) for size in sizes))
+    return floor, _TIMES_SD * float(np.std(energies)) * factor
+
+
+def _more_noise(n: float, m: float, a: float, b: float) -> float:
+    """How much more variance clouds of n and m have than clouds of a and b."""
+    return (1 / n + 1 / m) / (1 / a + 1 / b)
+
+
+def distance_to_prior(x: Array, y: Array, simulations: Simulations, seed: int) -> list[Measure]:
+    """KL(P_X || q) against KL(P_Y || q_Y), where nearest neighbours can estimate both."""
+    if max(x.shape[1], y.shape[1]) > _FEW_DIMENSIONS:
+        return []
+    rng = np.random.default_rng(seed)
+    rows = rng.permutation(len(x))[:_DIVERGENCE_ROWS]
+    of_x = kl_divergence(*_scored(x[rows], simulations.x))
+    of_y = kl_divergence(*_scored(y[rows], simulations.y))
+    distinct = min(len(np.unique(y[rows], axis=0)), len(simulations))
+    gap, limit = abs(of_x - of_y), _KL + 0.1 * abs(of_y) + 3 / math.sqrt(distinct)
+    return [
+        Measure("KL(P_X || q)", None, of_x, float("nan"), True, "nats from prior to answer"),
+        Measure("KL(P_Y || q_Y)", None, of_y, float("nan"), True, "the same among the outputs"),
+        Measure("KL gap", None, gap, limit, gap <= limit,
+                "the answer strays from the prior by no more than the observations ask"),
+    ]  # fmt: skip
+
+
+def against_simulations(
+    problem: Problem, x: Array, y: Array, simulations: Simulations, seed: int
+) -> list[Measure]:
+    """Parameters of the draws against those of the simulations with the nearest outputs.
+
+    Only where simulations lie so densely about the draws' outputs that the distance to the nearest
+    is no blur, and are not the same few over and over.
+    """
+    rng = np.random.default_rng(seed)
+    rows = rng.permutation(len(x))[:_MATCHED]
+    scored, cloud = _scored(y[rows], simulations.y)
+    far, nearest = cKDTree(cloud).query(scored)
+    spread = np.maximum(scored.std(axis=0).min(), 1e-12)
+    times = np.bincount(nearest)
+    count = len(rows) ** 2 / float(np.square(times).sum())
+    if np.median(far) > _LARGEST_BLUR * spread or count < _LEAST_MATCHED:
+        return []
+    a, b = x[rows], simulations.x[nearest]
+    accuracy, names = c2st(a, b, seed=seed), problem.prior.names
+    floor = largest_gap(len(rows), count, len(names))
+    meaning = "largest gap from the parameters of simulations with the same outputs"
+    return [
+        *(within("answer against simulations KS", name, float(gap), floor, meaning, slack=_KS)
+          for name, gap in zip(names, kolmogorov_smirnov(a, b), strict=True)),
+        within("answer against simulations C2ST", None, accuracy, guessing(2 * count),
+               "how often a classifier tells the draws from simulations with the same outputs",
+               enough=_PAIRS),
+    ]  # fmt: skip
+
+
+def _scored(a: Array, b: Array) -> tuple[Array, Array]:
+    """Both clouds on the normal scores of b."""
+    scale = OutputScaling.fit(b)
+    return scale.to_network(a), scale.to_network(b)

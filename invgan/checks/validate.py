@@ -1,0 +1,186 @@
+"""The verdict on an answer, with its reasons.
+
+For the population question the draws are pushed through the model and compared with the
+observations, each figure beside its own noise floor. Whether the prior can explain the observations
+at all, whether the answer is as far from the prior as its push-forward is, and whether the inverse
+gives back held-out simulations it never saw need no outputs. For the posterior question it is the
+inverse that must be calibrated on held-out simulations and at the observation, and the draws that
+must predict what was observed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from invgan.calibration.regions import LogDensity
+from invgan.calibration.typicality import Embedding
+from invgan.checks import consistency, population, posterior
+from invgan.checks.levels import effective
+from invgan.errors import InputError
+from invgan.predictability import explained
+from invgan.problem import Problem
+from invgan.samples import Samples, Simulations
+from invgan.simulation import evaluate
+from invgan.validation import Measure, Validation, Verdict
+
+__all__ = ["validate"]
+
+Array = NDArray[np.float64]
+Progress = Callable[[int, int], None]
+
+_FEWEST = 20
+_NO_ANSWER = ("outside", "outside jointly", "explained mass", posterior.PRIOR_DEPTH)
+
+
+def validate(
+    problem: Problem,
+    samples: Samples,
+    *,
+    simulations: Simulations | None = None,
+    inverse: consistency.Drawer | None = None,
+    log_ratio: LogDensity | None = None,
+    members: Sequence[consistency.Drawer] = (),
+    embed: Embedding | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Validation:
+    """Judge an answer.
+
+    Args:
+        problem: model and observations.
+        samples: the answer, by whichever road; run through the model here where it was not yet.
+
+    Other Args:
+        simulations: prior simulations; with them predictability and the distance to the prior
+            are checked too.
+        inverse: the trained inverse; with it and the simulations it is checked on held-out pairs,
+            for the posterior question in its calibration and at the observation too.
+        log_ratio: the inverse's log p(x given y) / q(x) of matched rows, where it has one; with it
+            the regions whose coverage is checked are those of highest density.
+        members: inverses of an ensemble, two or more; with them the posterior question asks
+            whether they agree.
+        embed: summaries (n, E) of outputs (n, L), in which an observation is held against the
+            simulations; by default the outputs themselves.
+        seed: of all comparisons.
+        progress: called with (model runs done, total).
+
+    Returns:
+        Every figure with its floor, and the verdict with its reasons. ``info["calibration"]`` has
+        the curves where calibration was checked.
+
+    Raises:
+        InputError: there are too few samples to compare (20).
+    """
+    if len(samples) < _FEWEST:
+        raise InputError(f"validate needs {_FEWEST} samples or more; got {len(samples)}")
+    started = time.perf_counter()
+    y = samples.y
+    runs = 0 if y is not None else len(samples) * problem.runs_per_row
+    info: dict[str, Any] = {"model_evaluations": runs}
+    if y is None:
+        y = evaluate(problem, samples.x, seed=seed, progress=progress)
+    finite = np.asarray(np.isfinite(y).all(axis=1))
+    x, y, count = samples.x[finite], y[finite], effective(samples) * float(finite.mean())
+    measures = [_finite_share(finite)]
+    if len(y) < _FEWEST:
+        return Validation("not consistent", (_reason(measures[0]),), tuple(measures), info)
+    if simulations is not None:
+        measures += explained(problem, simulations, seed=seed)
+    if problem.question == "population":
+        measures += _population(problem, x, y, count, simulations, inverse, seed)
+    else:
+        measures += posterior.predictive(problem, y, simulations, seed)
+        if simulations is not None:
+            measures += posterior.typical(problem, simulations, embed, seed)
+        if simulations is not None and inverse is not None:
+            density = None if log_ratio is None else _posterior_density(problem, log_ratio)
+            measures += _posterior(problem, x, count, simulations, inverse, density, seed, info)
+        if members:
+            at, names = posterior.observed(problem), problem.prior.names
+            measures += consistency.in_agreement(members, at, names, seed)
+    verdict, reasons = _verdict(problem, measures, samples, info)
+    info |= {"seconds": time.perf_counter() - started, "seed": seed}
+    return Validation(verdict, reasons, tuple(measures), info)
+
+
+def _population(
+    problem: Problem, x: Array, y: Array, count: float, simulations: Simulations | None,
+    inverse: consistency.Drawer | None, seed: int,
+) -> list[Measure]:  # fmt: skip
+    """A model with noise has answers whose law of x given y is not the prior's."""
+    measures = population.push_forward(problem, y, count, seed)
+    if simulations is None:
+        return measures
+    if not problem.random:
+        measures += population.distance_to_prior(x, y, simulations, seed)
+        measures += population.against_simulations(problem, x, y, simulations, seed)
+    if inverse is not None:
+        measures += consistency.self_consistency(inverse, simulations.heldout, seed)
+        if not problem.random:
+            names = problem.prior.names
+            measures += consistency.against_inverse(inverse, x, y, names, count, seed)
+    return measures
+
+
+def _posterior(
+    problem: Problem, x: Array, count: float, simulations: Simulations,
+    inverse: consistency.Drawer, density: LogDensity | None, seed: int, info: dict[str, Any],
+) -> list[Measure]:  # fmt: skip
+    heldout, at = simulations.heldout, posterior.observed(problem)
+    measures = consistency.self_consistency(inverse, heldout, seed)
+    found, calibration = consistency.calibrated(inverse, heldout, density, seed)
+    if calibration is not None:
+        info["calibration"] = calibration.to_dict()
+    condition = np.repeat(at, len(x), axis=0)
+    return [
+        *measures,
+        *found,
+        *consistency.nearby(inverse, heldout, at, seed),
+        *consistency.against_inverse(inverse, x, condition, problem.prior.names, count, seed),
+    ]
+
+
+def _posterior_density(problem: Problem, log_ratio: LogDensity) -> LogDensity:
+    return lambda x, y: np.asarray(problem.prior.log_prob(x) + log_ratio(x, y))
+
+
+def _finite_share(finite: NDArray[np.bool_]) -> Measure:
+    lost = 1 - float(finite.mean())
+    return Measure(
+        "lost draws", None, lost, 0.05, lost <= 0.05, "share of draws without finite outputs"
+    )
+
+
+def _verdict(
+    problem: Problem, measures: list[Measure], samples: Samples, info: dict[str, Any]
+) -> tuple[Verdict, tuple[str, ...]]:
+    failed = [m for m in measures if not m.passed]
+    message = samples.info.get("message")
+    doubts = (str(message),) if samples.info.get("converged") is False and message else ()
+    if any(m.name in _NO_ANSWER for m in failed):
+        failed.sort(key=lambda m: m.name not in _NO_ANSWER)
+        return "not answerable", tuple(map(_reason, failed)) + doubts
+    if failed or doubts:
+        return "not consistent", tuple(map(_reason, failed)) + doubts
+    if problem.question == "posterior":
+        found = info.get("calibration", {}).get("sentences", [])[:1]
+        return "consistent", ("the draws' outputs agree with the observation", *found)
+    worst = max(m.value for m in measures if m.name == "KS")
+    accuracy = next(m.value for m in measures if m.name == "C2ST")
+    return "consistent", (
+        f"pushed back through the model, the draws reproduce the observations: the largest gap "
+        f"of the distribution functions is {worst:.3f}, and a classifier tells the two apart "
+        f"with accuracy {accuracy:.3f} (0.5 is guessing)",
+    )
+
+
+def _reason(m: Measure) -> str:
+    where = f" of {m.output}" if m.output else ""
+    limit = m.floor if m.limit is None else m.limit
+    note = f"; {m.note}" if m.note else ""
+    return f"{m.name}{where} is {m.value:.3g}, and must not exceed {limit:.3g}: {m.meaning}{note}"
