@@ -3,12 +3,14 @@
 Parameters: ``x -> t -> e``. The first step removes the bounds of the prior's support (logarithm for
 one bound, logit for two, stick-breaking for a simplex), the second makes the prior normal through
 its quantiles. The way back ends inside the support whatever the network says, so no draw ever has
-to be thrown away. Outputs: normal scores of the training outputs, column by column, which brings
-heavy tails and many orders of magnitude to the size of one.
+to be thrown away. Outputs: normal scores of the training outputs, column by column or over all
+columns of one kind (the times of a series, the pixels of an image, the elements of a set), which
+brings heavy tails and many orders of magnitude to the size of one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -29,6 +31,7 @@ _PRIOR_DRAWS = 100_000
 _LARGEST_SCORE = 6.0
 _LARGEST = 1e75
 _LARGEST_LOG = 700.0
+_ENOUGH_VALUES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -93,27 +96,62 @@ class ParameterScaling:
 
 @dataclass(frozen=True)
 class OutputScaling:
-    """Normal scores of the outputs, one increasing map for each of the L columns."""
+    """Normal scores of the outputs, by increasing maps that columns may share.
+
+    A map that all times of a channel share keeps the shape of a curve, which maps of its own for
+    each time would flatten. Absent values are NaN, before and after.
+
+    Attributes:
+        maps: the maps.
+        groups: for each of the L columns, which map it uses; None where each has its own.
+    """
 
     maps: tuple[MonotoneMap, ...]
+    groups: tuple[int, ...] | None = None
 
     @classmethod
-    def fit(cls, y: Array) -> Self:
-        """Learn the scale of outputs y (n, L)."""
-        return cls(tuple(normal_scores(y[:, j]) for j in range(y.shape[1])))
+    def fit(cls, y: Array, groups: Sequence[int] | None = None) -> Self:
+        """Learn the scale of outputs y (n, L), NaN where absent.
+
+        Args:
+            y: outputs.
+            groups: for each of the L columns a number 0, 1, ...; those of one number share a map.
+
+        Raises:
+            InputError: groups does not number the columns, or a group has fewer than two values.
+        """
+        if groups is None:
+            return cls(tuple(_seen_scores(y[:, j], [j]) for j in range(y.shape[1])))
+        index = np.asarray(groups)
+        numbers = range(len(set(groups)))
+        if len(index) != y.shape[1] or set(groups) != set(numbers):
+            raise InputError(
+                f"groups must give each of the {y.shape[1]} outputs a number, 0, 1, ... without "
+                f"gaps; got {len(index)} numbers {sorted(set(groups))}"
+            )
+        members = [np.flatnonzero(index == g) for g in numbers]
+        return cls(tuple(_shared_scores(y, js) for js in members), tuple(map(int, groups)))
 
     def to_network(self, y: Array) -> Array:
-        """Scores (n, L), of size one, cut at 6 on either side."""
-        return _scores(self.maps, y)
+        """Scores (n, L), of size one, cut at 6 on either side; NaN where y is."""
+        if self.groups is None:
+            return _scores(self.maps, y)
+        scores, index = np.empty(y.shape), np.array(self.groups)
+        for g, m in enumerate(self.maps):
+            scores[:, index == g] = m(y[:, index == g])
+        return np.asarray(np.clip(scores, -_LARGEST_SCORE, _LARGEST_SCORE))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists, for JSON."""
-        return {"maps": [_map_to_dict(m) for m in self.maps]}
+        maps = [_map_to_dict(m) for m in self.maps]
+        return {"maps": maps} if self.groups is None else {"maps": maps, "groups": self.groups}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
         """Rebuild from `to_dict`."""
-        return cls(tuple(map(_map_from_dict, data["maps"])))
+        groups = data.get("groups")
+        maps = tuple(map(_map_from_dict, data["maps"]))
+        return cls(maps, None if groups is None else tuple(map(int, groups)))
 
 
 def _exact_maps(prior: Prior, support: Box) -> tuple[MonotoneMap, ...]:
@@ -133,6 +171,23 @@ def _rising(t: Array, name: str) -> MonotoneMap:
 
 def _maps(t: Array) -> tuple[MonotoneMap, ...]:
     return tuple(normal_scores(t[:, j]) for j in range(t.shape[1]))
+
+
+def _shared_scores(y: Array, columns: NDArray[np.intp]) -> MonotoneMap:
+    """The map of all values in some columns of y, from evenly spaced rows where they are many."""
+    every = max(1, len(y) * len(columns) // _ENOUGH_VALUES)
+    return _seen_scores(y[::every, columns], columns)
+
+
+def _seen_scores(values: Array, columns: Iterable[int]) -> MonotoneMap:
+    """The map of the values that are there."""
+    seen = values[~np.isnan(values)]
+    if len(seen) < 2:
+        first = ", ".join(str(j + 1) for j in columns)
+        raise InputError(
+            f"{len(seen)} values were seen of output {first}; two or more are needed for a scale"
+        )
+    return normal_scores(seen)
 
 
 def _scores(maps: tuple[MonotoneMap, ...], columns: Array) -> Array:

@@ -8,13 +8,22 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, Self, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from invgan.errors import InputError
 
 __all__ = [
+    "EmbeddingConfig",
     "McmcConfig",
     "SampleConfig",
     "Section",
@@ -83,14 +92,92 @@ class SimulateConfig(Section):
     max_failures: float = Field(
         default=0.05, ge=0, le=1, description="share of simulations that may be non-finite"
     )
+    rounds: int = Field(
+        default=1,
+        ge=1,
+        description="rounds that n is spent in, each but the first drawn where the answer can be",
+    )
+    miss: float = Field(
+        default=1e-3, gt=0, lt=0.1, description="share of the answer that a round may cut off"
+    )
+
+
+AXES = {
+    "conv1d": ("channels", "length"),
+    "recurrent": ("channels", "length"),
+    "transformer": ("channels", "length"),
+    "conv2d": ("channels", "height", "width"),
+    "set": ("elements", "width"),
+}
+ONE_CHANNEL = ("conv1d", "recurrent", "transformer")
+
+
+class EmbeddingConfig(Section):
+    """The network that turns a row of outputs into a short summary, trained with the head."""
+
+    kind: Literal["none", "mlp", "conv1d", "recurrent", "transformer", "conv2d", "set"] = Field(
+        default="none",
+        description="none, mlp, conv1d / recurrent / transformer (series), conv2d (images), set",
+    )
+    shape: tuple[int, ...] | None = Field(
+        default=None,
+        description="of a row: [channels, length], [channels, height, width], [elements, width]; "
+        "one channel for a series where left out",
+    )
+    features: int = Field(default=16, ge=1, description="numbers in a summary")
+    hidden: int = Field(
+        default=64,
+        ge=4,
+        description="units in each hidden layer; half as many along a series or over an image",
+    )
+    layers: int = Field(
+        default=2, ge=1, le=8, description="residual, recurrent or attention layers"
+    )
+    pooling: Literal["moments", "attention"] = Field(
+        default="moments",
+        description="how a set is pooled: mean and maximum, or learned attention",
+    )
+
+    @model_validator(mode="after")
+    def _shape_fits_kind(self) -> Self:
+        axes = AXES.get(self.kind)
+        if self.shape is None and axes is not None and self.kind not in ONE_CHANNEL:
+            raise SettingError(
+                ("shape",), f"is missing; say how a row is laid out: [{', '.join(axes)}]"
+            )
+        if self.shape is None:
+            return self
+        if axes is None:
+            raise SettingError(
+                ("shape",), f"has no meaning for kind {self.kind}; got {list(self.shape)}"
+            )
+        if len(self.shape) != len(axes) or min(self.shape) < 1:
+            raise SettingError(
+                ("shape",),
+                f"of kind {self.kind} must be [{', '.join(axes)}], each 1 or more; "
+                f"got {list(self.shape)}",
+            )
+        return self
 
 
 class TrainConfig(Section):
     """The head start, the adversarial game, and what decides between them."""
 
-    head: Literal["flow", "gaussian", "none"] = Field(
-        default="flow",
-        description="density fitted by likelihood before the game",
+    method: Literal["cgan", "rgan"] = Field(
+        default="cgan",
+        description="cgan: parameters given outputs; rgan: the population itself, by two critics",
+    )
+    embedding: EmbeddingConfig = Field(
+        default_factory=EmbeddingConfig,
+        description="the network that summarises structured outputs, trained with the head",
+    )
+    head: Literal["auto", "flow", "small", "linear", "gaussian", "none"] = Field(
+        default="auto",
+        description="density fitted by likelihood before the game; auto: linear, small or "
+        "flow, whichever held-out pairs like best",
+    )
+    members: int = Field(
+        default=1, ge=1, description="samplers trained from different seeds, drawn from equally"
     )
     head_steps: int = Field(default=4000, ge=1, description="most optimiser steps of the head")
     steps: int = Field(
@@ -118,6 +205,10 @@ class TrainConfig(Section):
     )
     patience: int = Field(
         default=5, ge=1, description="evaluations without improvement after which the head stops"
+    )
+    judge: bool = Field(
+        default=True,
+        description="correct draws by a classifier's density ratio where held-out pairs gain",
     )
     focus: float = Field(
         default=0.25,

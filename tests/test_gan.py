@@ -15,7 +15,7 @@ from invgan.errors import InputError
 from invgan.gan import Inverse, sample, train
 from invgan.gan.checkpoint import State
 from invgan.gan.device import choose_device, generator_on
-from invgan.gan.game import divergence
+from invgan.gan.judge import divergence
 from invgan.gan.heads import build_head, log_prob
 from invgan.gan.losses import critic_loss, generator_loss, gradient_penalty
 from invgan.gan.networks import Critic, Generator, initialise, perceptron
@@ -205,7 +205,7 @@ class Scripted:
 def test_who_is_kept(figures: tuple[float, ...], kept: int) -> None:
     stage = Scripted(*figures)
     stage.kept[0].weight.data.fill_(0)
-    run_stage(stage, Plan(steps=2, evaluations=2, patience=None), start=True)
+    run_stage(stage, Plan(steps=2, evaluations=2, patience=None), lead=0.5)
     assert stage.kept[0].weight.item() == kept
 
 

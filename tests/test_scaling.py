@@ -165,3 +165,80 @@ def test_an_output_scale_survives_json():
     scale = OutputScaling.fit(OUTPUTS)
     again = OutputScaling.from_dict(json.loads(json.dumps(scale.to_dict(), allow_nan=False)))
     assert np.array_equal(again.to_network(OUTPUTS), scale.to_network(OUTPUTS))
+
+
+def traces(n: int = 4000):
+    """Two channels of five times; the second lies elsewhere, and some ends are missing."""
+    rng = np.random.default_rng(9)
+    y = rng.gamma(2, size=(n, 1)) * np.exp(-np.arange(10) / 3) + rng.normal(0, 0.1, (n, 10))
+    y[:, 5:] += 1000
+    y[: n // 2, 4] = y[: n // 2, 9] = np.nan
+    return y
+
+
+GROUPS = (0,) * 5 + (1,) * 5
+
+
+def test_columns_of_a_group_share_one_map_and_keep_their_order():
+    """Own maps flatten the decay of a trace: every time has median zero."""
+    y = traces()
+    shared, own = OutputScaling.fit(y, GROUPS), OutputScaling.fit(y)
+    assert len(shared.maps) == 2
+    same = shared.to_network(np.repeat([[0.5, 1000.5]], 5, axis=1))
+    assert np.all(np.ptp(same.reshape(2, 5), axis=1) == 0)
+    medians = np.nanmedian(shared.to_network(y), axis=0).reshape(2, 5)
+    assert np.all(np.diff(medians, axis=1) < -0.1)
+    assert np.abs(np.nanmedian(own.to_network(y), axis=0)).max() < 0.05
+
+
+def test_a_group_is_normal_as_a_whole():
+    y = traces()
+    scores = OutputScaling.fit(y, GROUPS).to_network(y)
+    for channel in (scores[:, :5], scores[:, 5:]):
+        seen = channel[~np.isnan(channel)]
+        assert stats.kstest(seen, stats.norm.cdf).statistic < 0.02
+
+
+@pytest.mark.parametrize("groups", [None, GROUPS])
+def test_absent_values_stay_absent_and_leave_no_trace(groups):
+    y = traces()
+    scale = OutputScaling.fit(y, groups)
+    scores = scale.to_network(y)
+    assert np.array_equal(np.isnan(scores), np.isnan(y))
+    assert np.nanmax(np.abs(scores)) <= 6
+    if groups is None:
+        seen = OutputScaling.fit(y[len(y) // 2 :, 4:5]).to_network(y[:, 4:5])
+        assert np.array_equal(scores[:, 4:5], seen, equal_nan=True)
+
+
+def test_a_shared_scale_of_very_many_values_is_that_of_some_of_them():
+    y = np.random.default_rng(10).normal(size=(40_000, 60))
+    scores = OutputScaling.fit(y, [0] * 60).to_network(y[:2000])
+    assert scores == pytest.approx(y[:2000], abs=0.3)
+
+
+def test_a_shared_scale_survives_json_and_files_without_groups_are_read():
+    y = traces()
+    scale = OutputScaling.fit(y, GROUPS)
+    again = OutputScaling.from_dict(json.loads(json.dumps(scale.to_dict(), allow_nan=False)))
+    assert again.groups == GROUPS
+    assert np.array_equal(again.to_network(y), scale.to_network(y), equal_nan=True)
+    assert set(OutputScaling.fit(y).to_dict()) == {"maps"}
+    assert OutputScaling.from_dict({"maps": OutputScaling.fit(y).to_dict()["maps"]}).groups is None
+
+
+@pytest.mark.parametrize("groups", [(0,) * 9, (0,) * 5 + (2,) * 5, (1,) * 10, (0.5,) * 10])
+def test_groups_that_do_not_number_the_columns_are_refused(groups):
+    with pytest.raises(InputError, match="groups must give each of the 10 outputs a number"):
+        OutputScaling.fit(traces(50), groups)
+
+
+def test_an_output_that_was_never_seen_is_refused():
+    y = traces(50)
+    y[:, 3] = np.nan
+    with pytest.raises(InputError, match="0 values were seen of output 4; two or more are needed"):
+        OutputScaling.fit(y)
+    assert np.isnan(OutputScaling.fit(y, GROUPS).to_network(y)[:, 3]).all()
+    y[:, 5:] = np.nan
+    with pytest.raises(InputError, match="0 values were seen of output 6, 7, 8, 9, 10"):
+        OutputScaling.fit(y, GROUPS)

@@ -1,37 +1,26 @@
 """The adversarial stage: generator against critic in the head's latent space.
 
 Held-out pairs are judged by a classifier of their own, trained anew at every evaluation: it is no
-part of the game, so the generator cannot learn to fool it. What it reports,
-
-    log 2 - cross-entropy on held-out pairs,
-
-is a lower bound of the Jensen-Shannon divergence between real and generated pairs in nats
-(Goodfellow et al. 2014), zero where it cannot tell them apart.
+part of the game, so the generator cannot learn to fool it.
 """
 
 from __future__ import annotations
 
 import copy
-import math
 
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import softplus
+from torch import Tensor
 
 from invgan.gan.checkpoint import State
-from invgan.gan.device import generator_on
+from invgan.gan.judge import divergence
 from invgan.gan.likelihood import descend
 from invgan.gan.losses import critic_loss, generator_loss, gradient_penalty
 from invgan.gan.networks import Critic, Generator, initialise
 from invgan.gan.stage import Pairs, decay
 from invgan.settings import TrainConfig
 
-__all__ = ["GameStage", "divergence"]
+__all__ = ["GameStage"]
 
-_JUDGE_STEPS = 400
-_JUDGE_BATCH = 1024
-_JUDGE_RATE = 3e-3
-_JUDGE_SEED = 13
 _BETAS = (0.0, 0.99)
 
 
@@ -111,42 +100,8 @@ class GameStage:
     def _round(self) -> tuple[Tensor, Tensor, Tensor]:
         """A real batch (u, y) and the generator's answer to the same y."""
         u, y = self._pairs.batch(self._config.batch_size, self.state.rng)
-        return u, y, self._generator(_noise(self._generator, len(y), self.state.rng, u), y)
+        return u, y, self._generator.draw(y, self.state.rng)
 
     def measure(self) -> float:
         """How well a fresh classifier tells generated held-out pairs from real ones, in nats."""
         return divergence(self.kept, self._pairs, self._selection, self._config.hidden)
-
-
-def _noise(generator: Generator, n: int, rng: torch.Generator, like: Tensor) -> Tensor:
-    return torch.randn(n, generator.noise, generator=rng, device=like.device)
-
-
-def divergence(generator: Generator, pairs: Pairs, selection: Pairs, hidden: int) -> float:
-    """Estimated lower bound of the Jensen-Shannon divergence of generated and real pairs, nats.
-
-    The judge is trained on training pairs and scored on the selection pairs. Its randomness is
-    the same at every call, so that two generators are compared like for like.
-    """
-    device = pairs.u.device
-    rng = generator_on(device, _JUDGE_SEED)
-    judge = Critic(pairs.u.shape[1], pairs.y.shape[1], hidden, 2)
-    initialise(judge, torch.Generator().manual_seed(_JUDGE_SEED))
-    judge.to(device)
-    optimiser = torch.optim.Adam(judge.parameters(), _JUDGE_RATE, fused=device.type != "mps")
-    for step in range(_JUDGE_STEPS):
-        u, y = pairs.batch(_JUDGE_BATCH // 2, rng)
-        loss = _cross_entropy(judge, generator, Pairs(u, y), rng)
-        descend(optimiser, loss, _JUDGE_RATE * decay(step, _JUDGE_STEPS))
-    with torch.no_grad():
-        return math.log(2) - float(_cross_entropy(judge, generator, selection, rng))
-
-
-def _cross_entropy(
-    judge: nn.Module, generator: Generator, pairs: Pairs, rng: torch.Generator
-) -> Tensor:
-    with torch.no_grad():
-        fake = generator(_noise(generator, len(pairs.y), rng, pairs.u), pairs.y)
-    a = judge(pairs.u, pairs.y)
-    b = judge(fake, pairs.y)
-    return 0.5 * (softplus(-a).mean() + softplus(b).mean())

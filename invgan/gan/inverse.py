@@ -7,36 +7,39 @@ names, settings, history), which load on any device and in later versions.
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from invgan.errors import InputError
 from invgan.files import replacing, write_text
 from invgan.gan.device import choose_device, generator_on, to_array, to_tensor
-from invgan.gan.heads import Head, build_head
+from invgan.gan.judge import Judge
+from invgan.gan.member import Member, build_estimator
 from invgan.gan.networks import Generator
 from invgan.observations import Observations, Table, as_observations
 from invgan.samples import Samples
 from invgan.scaling import OutputScaling, ParameterScaling
 from invgan.settings import TrainConfig
 from invgan.simulation import sort_repeats
+from invgan.structure import pad_row
 
 __all__ = ["Inverse", "sample"]
 
 Array = NDArray[np.float64]
 Progress = Callable[[int, int], None]
 
-_FORMAT = 1
+_FORMAT = 2
 _AT_ONCE = 8192
 
 
@@ -45,8 +48,7 @@ class Inverse:
     """A conditional sampler of parameters given outputs.
 
     Attributes:
-        head: the density of the head start, e <- u.
-        generator: the generator u <- (z, y) kept by the held-out pairs.
+        members: the trained samplers, drawn from equally.
         parameters: scale of the parameters, x <-> e.
         scaling: scale of the outputs.
         low: lower ends of the outputs that were trained on, shape (L,).
@@ -58,8 +60,7 @@ class Inverse:
         info: figures for the report: seed, seconds, pairs, kept.
     """
 
-    head: Head
-    generator: Generator
+    members: tuple[Member, ...]
     parameters: ParameterScaling
     scaling: OutputScaling
     low: Array
@@ -73,11 +74,21 @@ class Inverse:
     def to(self, device: str) -> Self:
         """The same inverse on another device (this one is moved)."""
         place = choose_device(device)
-        return replace(self, head=self.head.to(place), generator=self.generator.to(place))
+        return replace(self, members=tuple(member.to(place) for member in self.members))
+
+    @property
+    def each(self) -> tuple[Self, ...]:
+        """One inverse for each member, to compare what they say."""
+        return tuple(replace(self, members=(member,)) for member in self.members)
+
+    @property
+    def has_density(self) -> bool:
+        """Whether `log_ratio` can be asked: there is a head."""
+        return self.members[0].has_density
 
     def knows(self, y: Array) -> NDArray[np.bool_]:
         """Which rows of y (n, L) lie within the outputs that were trained on; shape (n,)."""
-        return np.asarray(np.all((y >= self.low) & (y <= self.high), axis=1))
+        return np.asarray(np.all(~((y < self.low) | (y > self.high)), axis=1))
 
     @torch.no_grad()
     def draw(self, y: Array, *, seed: int = 0, progress: Progress | None = None) -> Array:
@@ -93,28 +104,74 @@ class Inverse:
         Raises:
             InputError: y has another number of columns than the inverse was trained with.
         """
-        if y.ndim != 2 or y.shape[1] != len(self.low):
-            raise InputError(f"the inverse takes outputs (n, {len(self.low)}); got {y.shape}")
-        device = next(self.generator.parameters()).device
+        self._check(y)
+        device = self._device
         rng = generator_on(device, seed)
-        parts = []
+        x = np.empty((len(y), len(self.names)))
         for start in range(0, len(y), _AT_ONCE):
-            rows = self.scaling.to_network(y[start : start + _AT_ONCE])
-            parts.append(self._draw(to_tensor(rows, device), rng))
+            rows = slice(start, start + _AT_ONCE)
+            x[rows] = self._draw(to_tensor(self.scaling.to_network(y[rows]), device), rng)
             if progress is not None:
                 progress(min(start + _AT_ONCE, len(y)), len(y))
-        return np.concatenate(parts) if parts else np.empty((0, len(self.names)))
+        return x
 
     def _draw(self, y: Tensor, rng: torch.Generator) -> Array:
-        z = torch.randn(len(y), self.generator.noise, generator=rng, device=y.device)
-        e = to_array(self.head.inverse(self.generator(z, y), y))
-        return self.parameters.to_parameters(e)
+        """Every member answers for a random share of the rows."""
+        e = y.new_empty(len(y), self.parameters.dimension)
+        order = torch.randperm(len(y), generator=rng, device=y.device)
+        for member, rows in zip(self.members, order.chunk(len(self.members)), strict=False):
+            e[rows] = member.draw(y[rows], rng)
+        return self.parameters.to_parameters(to_array(e))
+
+    @torch.no_grad()
+    def log_ratio(self, x: Array, y: Array) -> Array:
+        """Log of p(x given y) / q(x) by the heads' densities, for matched rows; shape (n,).
+
+        By Bayes' theorem also the log of p(y given x) / q_Y(y): a likelihood, but for a factor
+        of y. The parameters' scaling cancels in the ratio.
+
+        Args:
+            x: parameters, shape (n, D).
+            y: outputs, shape (n, L).
+
+        Raises:
+            InputError: the shapes do not match, or the inverse has no head (``head: none``).
+        """
+        if not self.members[0].has_density:
+            raise InputError("an inverse with head 'none' has no density; train with another head")
+        self._check(y)
+        if len(x) != len(y):
+            raise InputError(f"log_ratio takes one x for each y; got {len(x)} and {len(y)} rows")
+        parts = [np.empty(0)]
+        for start in range(0, len(y), _AT_ONCE):
+            rows = slice(start, start + _AT_ONCE)
+            e = to_tensor(self.parameters.to_network(x[rows]), self._device)
+            scores = to_tensor(self.scaling.to_network(y[rows]), self._device)
+            logs = torch.stack([member.log_prob(e, scores) for member in self.members])
+            prior = -0.5 * e.square().sum(dim=1) - 0.5 * e.shape[1] * math.log(2 * math.pi)
+            ratio = logs.logsumexp(dim=0) - math.log(len(self.members)) - prior
+            parts.append(to_array(ratio))
+        return np.concatenate(parts)
+
+    @torch.no_grad()
+    def embed(self, y: Array) -> Array:
+        """Summaries (n, S) of outputs y (n, L) by the first member's embedding."""
+        self._check(y)
+        scores = to_tensor(self.scaling.to_network(y), self._device)
+        return to_array(self.members[0].estimator.embedding(scores))
+
+    def _check(self, y: Array) -> None:
+        if y.ndim != 2 or y.shape[1] != len(self.low):
+            raise InputError(f"the inverse takes outputs (n, {len(self.low)}); got {y.shape}")
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.members[0].parameters()).device
 
     def save(self, path: str | Path) -> None:
         """Write `<path>.safetensors` and `<path>.json`."""
         stem = Path(path)
-        tensors = {f"head/{k}": v for k, v in self.head.state_dict().items()}
-        tensors |= {f"generator/{k}": v for k, v in self.generator.state_dict().items()}
+        tensors = nn.ModuleList(self.members).state_dict()
         copies = {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}
         with replacing(stem.with_name(stem.name + ".safetensors")) as temporary:
             save_file(copies, str(temporary))
@@ -127,7 +184,7 @@ class Inverse:
             "outputs": self.outputs,
             "low": self.low.tolist(),
             "high": self.high.tolist(),
-            "noise": self.generator.noise,
+            "members": [_form(member) for member in self.members],
             "parameters": self.parameters.to_dict(),
             "scaling": self.scaling.to_dict(),
             "config": self.config.model_dump(),
@@ -148,8 +205,9 @@ class Inverse:
             raise InputError(f"there is no trained inverse at {str(stem)!r}; run train first")
         try:
             data = json.loads(text.read_text(encoding="utf-8"))
-            if data["format"] > _FORMAT:
-                raise InputError(f"{text} was written by a later invgan; upgrade to read it")
+            if data["format"] != _FORMAT:
+                older = "an earlier" if data["format"] < _FORMAT else "a later"
+                raise InputError(f"{text} was written by {older} invgan; train again with this one")
             return cls._rebuild(data, load_file(str(weights), device=str(place)), place)
         except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError, OSError) as error:
             if isinstance(error, InputError):
@@ -164,16 +222,11 @@ class Inverse:
     ) -> Self:
         config = TrainConfig(**data["config"])
         parameters = ParameterScaling.from_dict(data["parameters"])
-        features, width = parameters.dimension, len(data["low"])
-        head = make_head(config, features, width, 0)
-        generator = make_generator(config, data["noise"], features, width)
-        for name, network in (("head/", head), ("generator/", generator)):
-            own = {k.removeprefix(name): v for k, v in weights.items() if k.startswith(name)}
-            network.load_state_dict(own)
-            network.to(place)
+        sizes = parameters.dimension, len(data["low"])
+        members = nn.ModuleList(_blank(config, form, *sizes) for form in data["members"])
+        members.load_state_dict(weights)
         return cls(
-            head,
-            generator,
+            tuple(cast(Member, member.to(place)) for member in members),
             parameters,
             OutputScaling.from_dict(data["scaling"]),
             np.array(data["low"], float),
@@ -186,17 +239,23 @@ class Inverse:
         )
 
 
-def make_head(config: TrainConfig, features: int, width: int, seed: int) -> Head:
-    """The head that the settings ask for, untrained, on the CPU."""
-    rng = torch.Generator().manual_seed(seed)
-    return build_head(
-        config.head, features, width, hidden=config.hidden, transforms=config.transforms, rng=rng
-    )
+def _form(member: Member) -> dict[str, Any]:
+    """What must be known of a member to rebuild it, beside the settings."""
+    return {
+        "head": member.kind,
+        "noise": member.generator.noise,
+        "judge": member.judge is not None,
+    }
 
 
-def make_generator(config: TrainConfig, noise: int, features: int, width: int) -> Generator:
-    """The generator that the settings ask for, on the CPU; its weights are to be filled in."""
-    return Generator(noise, width, features, config.hidden, config.layers)
+def _blank(config: TrainConfig, form: dict[str, Any], features: int, outputs: int) -> Member:
+    """A member of this form on the CPU; its weights are to be filled in."""
+    estimator = build_estimator(config, form["head"], features, outputs, 0)
+    width = estimator.embedding.features
+    size = (config.hidden, config.layers)
+    generator = Generator(form["noise"], width, features, *size)
+    judge = Judge(features, width, *size) if form["judge"] else None
+    return Member(form["head"], estimator, generator, judge)
 
 
 def sample(
@@ -243,5 +302,8 @@ def _conditions(inverse: Inverse, observations: Any, n: int, rng: np.random.Gene
     """Rows (n, L) to condition on, L counting the repeats of one experiment."""
     seen: Observations = as_observations(observations)
     if len(inverse.low) > len(inverse.outputs) and isinstance(seen, Table):
-        return np.repeat(sort_repeats(seen.rows[None]).reshape(1, -1), n, axis=0)
+        row = sort_repeats(seen.rows[None]).reshape(1, -1)
+        if inverse.config.embedding.kind == "set" and row.shape[1] < len(inverse.low):
+            row = pad_row(row[0], (len(inverse.low),))
+        return np.repeat(row, n, axis=0)
     return seen.representative(n, rng)

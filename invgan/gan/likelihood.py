@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from invgan.gan.checkpoint import State
-from invgan.gan.heads import Head, log_prob
+from invgan.gan.heads import log_prob
 from invgan.gan.stage import Pairs, decay
 from invgan.settings import TrainConfig
 
@@ -22,7 +22,12 @@ class LikelihoodStage:
     columns = ("train_nll",)
 
     def __init__(
-        self, head: Head, pairs: Pairs, selection: Pairs, config: TrainConfig, rng: torch.Generator
+        self,
+        head: nn.Module,
+        pairs: Pairs,
+        selection: Pairs,
+        config: TrainConfig,
+        rng: torch.Generator,
     ) -> None:
         self.kept = head
         self._pairs, self._selection, self._config = pairs, selection, config

@@ -43,6 +43,11 @@ class Generator(nn.Module):
         """Draws u (n, E)."""
         return z[:, : self.features] + cast(Tensor, self.network(torch.cat([z, y], dim=1)))
 
+    def draw(self, y: Tensor, rng: torch.Generator) -> Tensor:
+        """One draw u (n, E) for each row of y (n, L)."""
+        z = torch.randn(len(y), self.noise, generator=rng, device=y.device)
+        return cast(Tensor, self(z, y))
+
 
 class Critic(nn.Module):
     """D(u, y): scores (n, 1) of pairs, the higher the more real."""

@@ -24,7 +24,6 @@ Progress = Callable[[int, int], None]
 _AT_ONCE = 8192
 _RECORD_EVERY = 20
 _LAST_RATE = 0.02
-_LEAD = 0.5
 
 
 @dataclass(frozen=True)
@@ -39,10 +38,10 @@ class Pairs:
         rows = torch.randint(len(self.u), (size,), generator=rng, device=self.u.device)
         return self.u[rows], self.y[rows]
 
-    def chunks(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def chunks(self, size: int = _AT_ONCE) -> Iterator[tuple[Tensor, Tensor]]:
         """All pairs in order, a bounded number at once."""
-        for start in range(0, len(self.u), _AT_ONCE):
-            yield self.u[start : start + _AT_ONCE], self.y[start : start + _AT_ONCE]
+        for start in range(0, len(self.u), size):
+            yield self.u[start : start + size], self.y[start : start + size]
 
 
 class Stage(Protocol):
@@ -96,20 +95,20 @@ def decay(step: int, steps: int) -> float:
     return _LAST_RATE + (1 - _LAST_RATE) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
-def run_stage(stage: Stage, plan: Plan, *, start: bool) -> list[dict[str, Any]]:
+def run_stage(stage: Stage, plan: Plan, *, lead: float | None = None) -> list[dict[str, Any]]:
     """Train a stage and leave its best weights in ``stage.kept``; returns the history rows.
 
     Args:
         stage: what to train.
         plan: how long.
-        start: whether the untrained state is itself a candidate. It is then kept unless training
-            halves its held-out figure, so that a draw goes to the simpler answer.
+        lead: where given, the untrained state is itself a candidate, and training must better its
+            held-out figure by this share, so that a draw goes to the simpler answer.
     """
     state = stage.state
     if not load_state(plan.checkpoint, stage.name, plan.fingerprint, state):
         state.memory = {"step": 0, "history": [], "best": math.inf, "waited": 0, "over": False}
-        if start:
-            _judge(stage, {"phase": stage.name, "step": 0})
+        if lead is not None:
+            _judge(stage, {"phase": stage.name, "step": 0}, lead)
     memory = state.memory
     while memory["step"] < plan.steps and not memory["over"]:
         _segment(stage, plan)
@@ -146,17 +145,15 @@ def _segment(stage: Stage, plan: Plan) -> None:
     memory["step"] = last
 
 
-def _judge(stage: Stage, row: dict[str, Any]) -> None:
+def _judge(stage: Stage, row: dict[str, Any], lead: float = 0.0) -> None:
     """Evaluate; keep the weights where the held-out figure is the best so far."""
     state, memory = stage.state, stage.state.memory
     row["heldout"] = stage.measure()
     row["kept"] = row["heldout"] < memory["best"]
-    start = row["step"] == 0
-    if start:
+    if row["step"] == 0:
         memory["history"].append(row)
     if row["kept"] or not state.best:
-        lead = _LEAD * abs(row["heldout"]) if start else 0.0
-        memory["best"], memory["waited"] = row["heldout"] - lead, 0
+        memory["best"], memory["waited"] = row["heldout"] - lead * abs(row["heldout"]), 0
         state.best = {k: v.detach().clone() for k, v in stage.kept.state_dict().items()}
     else:
         memory["waited"] += 1

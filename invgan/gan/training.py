@@ -1,13 +1,16 @@
-"""From simulations to a trained inverse: head start, then the game, held-out pairs deciding.
+"""From simulations to a trained inverse: head start, game, judge, held-out pairs deciding.
 
 1. Pairs whose outputs lie near the observations are chosen. The conditional p(x given y) does not
    change when pairs are chosen by y alone, and capacity goes where it will be asked.
-2. The head is fitted by likelihood, with a little noise on the parameters: the answer to a
-   deterministic model is a thin sheet whose density has no bound, and without the noise the
-   likelihood chases its sharpness instead of how much mass lies where (noise regularisation:
-   Rothfuss et al. 2019). The game then sees the sharp pairs.
+2. The head is fitted by likelihood, together with the embedding of structured outputs, with a
+   little noise on the parameters: the answer to a deterministic model is a thin sheet whose
+   density has no bound, and without the noise the likelihood chases its sharpness instead of how
+   much mass lies where (noise regularisation: Rothfuss et al. 2019). The game then sees the
+   sharp pairs. Of several heads the one that held-out pairs like best goes on.
 3. The training pairs are mapped once into the head's latent space u, where generator and critic
    play. The generator that held-out pairs like best is kept, the head alone being a candidate.
+4. A judge learns what still tells the generator's pairs from real ones, and corrects the draws
+   where held-out pairs gain by it.
 """
 
 from __future__ import annotations
@@ -16,26 +19,24 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from invgan.errors import InputError
-from invgan.gan.device import choose_device, few_threads, generator_on, to_tensor
-from invgan.gan.game import GameStage
-from invgan.gan.heads import Head, IdentityHead
-from invgan.gan.inverse import Inverse, make_head
-from invgan.gan.likelihood import LikelihoodStage
-from invgan.gan.stage import Pairs, Plan, run_stage
+from invgan.gan.course import Course
+from invgan.gan.device import choose_device, few_threads, to_tensor
+from invgan.gan.inverse import Inverse
+from invgan.gan.stage import Pairs
 from invgan.observations import Table
 from invgan.problem import Problem
 from invgan.samples import Simulations
 from invgan.scaling import OutputScaling, ParameterScaling
 from invgan.settings import TrainConfig
+from invgan.structure import column_groups, thin_sets
 
 __all__ = ["train"]
 
@@ -80,77 +81,32 @@ def train(
     config = config or TrainConfig()
     _check(problem, simulations)
     started = time.perf_counter()
-    place = choose_device(device)
-    seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(4)]
+    seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(3)]
     low, high = _region(problem, simulations, config)
-    learnt, held = (
-        _within(part, low, high) for part in (simulations.training, simulations.selection)
-    )
+    rows = [_within(part, low, high) for part in (simulations.training, simulations.selection)]
+    rows = _thinned(problem, rows, config, np.random.default_rng(seeds[1]))
     parameters = ParameterScaling.fit(problem.prior, np.random.default_rng(seeds[0]))
-    scaling = OutputScaling.fit(learnt.y)
-    pairs, selection = (_pairs(part, parameters, scaling, place) for part in (learnt, held))
-    stages = _Stages(config, checkpoint, _fingerprint(config, simulations, low, seed), progress)
+    scaling = OutputScaling.fit(rows[0].y, column_groups(config.embedding, rows[0].y.shape[1]))
+    place = choose_device(device)
+    pairs, selection = (_pairs(part, parameters, scaling, place) for part in rows)
+    fingerprint = _fingerprint(config, simulations, low, seed)
+    course = Course(config, pairs, selection, checkpoint, fingerprint, progress)
     with few_threads():
-        head = make_head(config, parameters.dimension, pairs.y.shape[1], seeds[1]).to(place)
-        history = stages.head(head, pairs, selection, generator_on(place, seeds[2]))
-        pairs, selection = _mapped(head, pairs), _mapped(head, selection)
-        noise = max(parameters.dimension, 4)
-        game = GameStage(pairs, selection, config, noise, generator_on(place, seeds[3]))
-        history += stages.game(game)
-    kept = [row for row in history if row["phase"] == "gan" and row.get("kept")]
+        finished = [course.member(k, seeds[2]) for k in range(config.members)]
+    members, history, infos = zip(*finished, strict=True)
     info = {
         "seed": seed,
         "seconds": time.perf_counter() - started,
         "device": str(place),
-        "pairs": len(learnt),
-        "share_of_simulations": len(learnt) / len(simulations.training),
-        "steps": history[-1]["step"],
-        "kept_step": kept[-1]["step"] if kept else 0,
-        "divergence": kept[-1]["heldout"] if kept else None,
-        "divergence_of_head": next(r["heldout"] for r in history if r["phase"] == "gan"),
+        "pairs": len(rows[0]),
+        "share_of_simulations": len(rows[0]) / len(simulations.training),
+        **infos[0],
+        "members": list(infos),
     }
     return Inverse(
-        head, game.kept, parameters, scaling, low, high, simulations.names, simulations.outputs,
-        config, history, info,
+        members, parameters, scaling, low, high, simulations.names, simulations.outputs, config,
+        history[0], info,
     )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class _Stages:
-    """The two stages, with one progress and a checkpoint file each."""
-
-    config: TrainConfig
-    checkpoint: str | Path | None
-    fingerprint: str
-    progress: Progress | None
-
-    def head(
-        self, head: Head, pairs: Pairs, selection: Pairs, rng: torch.Generator
-    ) -> list[dict[str, Any]]:
-        """Fit the head, where there is one."""
-        if isinstance(head, IdentityHead):
-            return []
-        stage = LikelihoodStage(head, pairs, selection, self.config, rng)
-        plan = self._plan("head", self._head_steps, 0, self.config.patience)
-        return run_stage(stage, plan, start=False)
-
-    def game(self, stage: GameStage) -> list[dict[str, Any]]:
-        """Play the game to the end of its schedule: it settles as the learning rate falls."""
-        return run_stage(stage, self._plan("gan", self.config.steps, self._head_steps), start=True)
-
-    @property
-    def _head_steps(self) -> int:
-        return 0 if self.config.head == "none" else self.config.head_steps
-
-    def _plan(self, name: str, steps: int, before: int, patience: int | None = None) -> Plan:
-        path = None if self.checkpoint is None else Path(f"{self.checkpoint}-{name}.safetensors")
-        total = self._head_steps + self.config.steps
-
-        def shifted(done: int, _: int) -> None:
-            if self.progress is not None:
-                self.progress(before + done, total)
-
-        return Plan(steps, self.config.evaluations, patience, path, self.fingerprint, shifted)
 
 
 def _check(problem: Problem, simulations: Simulations) -> None:
@@ -175,7 +131,7 @@ def _region(problem: Problem, simulations: Simulations, config: TrainConfig) -> 
     """
     y = simulations.training.y
     if problem.question == "posterior":
-        return y.min(axis=0), y.max(axis=0)
+        return np.nanmin(y, axis=0), np.nanmax(y, axis=0)
     seen = problem.observations
     rows = seen.rows if isinstance(seen, Table) else seen.sample(_TARGET_DRAWS, _target_rng())
     low, high = np.quantile(rows, [0.001, 0.999], axis=0)
@@ -192,8 +148,17 @@ def _target_rng() -> np.random.Generator:
 
 
 def _within(part: Simulations, low: Array, high: Array) -> Simulations:
-    near = np.all((part.y >= low) & (part.y <= high), axis=1)
+    near = np.all(~((part.y < low) | (part.y > high)), axis=1)
     return replace(part, x=part.x[near], y=part.y[near])
+
+
+def _thinned(
+    problem: Problem, parts: list[Simulations], config: TrainConfig, rng: np.random.Generator
+) -> list[Simulations]:
+    """Sets of repeats lose a random number of elements, so that sets of any size are learnt."""
+    if config.embedding.kind != "set" or problem.repeats == 1:
+        return parts
+    return [replace(part, y=thin_sets(part.y, problem.repeats, rng)) for part in parts]
 
 
 def _pairs(
@@ -203,12 +168,6 @@ def _pairs(
         to_tensor(parameters.to_network(part.x), place),
         to_tensor(scaling.to_network(part.y), place),
     )
-
-
-@torch.no_grad()
-def _mapped(head: Head, pairs: Pairs) -> Pairs:
-    """The pairs in the head's latent space."""
-    return Pairs(torch.cat([head(e, y)[0] for e, y in pairs.chunks()]), pairs.y)
 
 
 def _fingerprint(config: TrainConfig, simulations: Simulations, low: Array, seed: int) -> str:

@@ -1,0 +1,146 @@
+"""The course of training of one member: heads, the game, the judge, each with its checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from invgan.gan.device import generator_on
+from invgan.gan.game import GameStage
+from invgan.gan.heads import LinearHead
+from invgan.gan.judge import train_judge
+from invgan.gan.likelihood import LikelihoodStage
+from invgan.gan.member import Estimator, Member, build_estimator
+from invgan.gan.networks import Generator
+from invgan.gan.stage import Pairs, Plan, run_stage
+from invgan.settings import TrainConfig
+
+__all__ = ["Course"]
+
+Progress = Callable[[int, int], None]
+Rows = list[dict[str, Any]]
+
+_LEAD = 0.5
+_ENOUGH = 8192
+
+
+@dataclass(frozen=True)
+class Course:
+    """What every member is trained on, and where its checkpoints go.
+
+    Attributes:
+        config: settings.
+        pairs: training pairs, network parameters e (n, E) and output scores y (n, L).
+        selection: pairs that decide what is kept.
+        checkpoint: stem of the checkpoint files, or None.
+        fingerprint: what is trained, so that no other training's checkpoint is taken up.
+        progress: called with (steps done, steps).
+    """
+
+    config: TrainConfig
+    pairs: Pairs
+    selection: Pairs
+    checkpoint: str | Path | None
+    fingerprint: str
+    progress: Progress | None
+
+    def member(self, number: int, seed: int) -> tuple[Member, Rows, dict[str, Any]]:
+        """Train one member; returns it with its history and figures for the report."""
+        states = np.random.SeedSequence([seed, number]).generate_state(4)
+        head_seed, fit_seed, game_seed, judge_seed = (int(state) for state in states)
+        kind, estimator, history, rungs = self._climb(number, head_seed, fit_seed)
+        estimator.settle(self.pairs.y[:_ENOUGH])
+        pairs, selection = (_mapped(estimator, part) for part in (self.pairs, self.selection))
+        generator, played = self._play(number, pairs, selection, game_seed)
+        judge, judged = (
+            train_judge(generator, pairs, selection, self.config, judge_seed)
+            if self.config.judge
+            else (None, {})
+        )
+        kept = [row for row in played if row.get("kept")]
+        info = {
+            "head": kind,
+            "heads": rungs,
+            "steps": played[-1]["step"],
+            "kept_step": kept[-1]["step"],
+            "divergence": kept[-1]["heldout"],
+            "divergence_of_head": played[0]["heldout"],
+            "judge": {**judged, "used": judge is not None},
+        }
+        return Member(kind, estimator, generator, judge), history + played, info
+
+    def _climb(
+        self, number: int, seed: int, fit_seed: int
+    ) -> tuple[str, Estimator, Rows, dict[str, float]]:
+        """Fit the heads that the settings name; the best of them, and the figures of all."""
+        fitted = []
+        for place, kind in enumerate(self._kinds):
+            estimator = build_estimator(self.config, kind, *self._sizes, seed)
+            estimator.to(self.pairs.u.device)
+            rng = generator_on(self.pairs.u.device, fit_seed)
+            history = self._fit(estimator, f"{number}-{kind}", self._before(number, place), rng)
+            kept = [row["heldout"] for row in history if row.get("kept")]
+            fitted.append((kept[-1] if kept else 0.0, kind, estimator, history))
+        _, kind, estimator, history = min(fitted, key=lambda entry: entry[0])
+        return kind, estimator, history, {name: figure for figure, name, *_ in fitted}
+
+    def _fit(self, estimator: Estimator, name: str, before: int, rng: torch.Generator) -> Rows:
+        """Fit one head by likelihood; nothing where it is the identity."""
+        if name.endswith("none"):
+            return []
+        if isinstance(estimator.head, LinearHead):
+            estimator.head.fit(self.pairs.u, self.pairs.y)
+        stage = LikelihoodStage(estimator, self.pairs, self.selection, self.config, rng)
+        plan = self._plan(name, self.config.head_steps, before, self.config.patience)
+        return run_stage(stage, plan, lead=0.0)
+
+    def _play(
+        self, number: int, pairs: Pairs, selection: Pairs, seed: int
+    ) -> tuple[Generator, Rows]:
+        """Play the game to the end of its schedule: it settles as the learning rate falls."""
+        noise = max(pairs.u.shape[1], 4)
+        game = GameStage(pairs, selection, self.config, noise, generator_on(pairs.u.device, seed))
+        before = self._before(number, len(self._kinds))
+        plan = self._plan(f"{number}-gan", self.config.steps, before)
+        return game.kept, run_stage(game, plan, lead=_LEAD)
+
+    @property
+    def _kinds(self) -> tuple[str, ...]:
+        """The heads to fit. A regression on outputs needs all of them and no embedding."""
+        if self.config.head != "auto":
+            return (self.config.head,)
+        small = ("linear", "small") if self.config.embedding.kind == "none" else ("small",)
+        return (*small, "flow")
+
+    @property
+    def _sizes(self) -> tuple[int, int]:
+        return self.pairs.u.shape[1], self.pairs.y.shape[1]
+
+    def _before(self, number: int, place: int) -> int:
+        """Steps of the members before, and of this member's heads before."""
+        head = 0 if self.config.head == "none" else self.config.head_steps
+        each = head * len(self._kinds) + self.config.steps
+        return number * each + place * head
+
+    def _plan(self, name: str, steps: int, before: int, patience: int | None = None) -> Plan:
+        path = None if self.checkpoint is None else Path(f"{self.checkpoint}-{name}.safetensors")
+        total = self._before(self.config.members, 0)
+
+        def shifted(done: int, _: int) -> None:
+            if self.progress is not None:
+                self.progress(before + done, total)
+
+        return Plan(steps, self.config.evaluations, patience, path, self.fingerprint, shifted)
+
+
+@torch.no_grad()
+def _mapped(estimator: Estimator, pairs: Pairs) -> Pairs:
+    """The pairs in the head's latent space, with the summaries of their outputs."""
+    parts = [(estimator(e, y)[0], estimator.summary(y)) for e, y in pairs.chunks()]
+    u, s = zip(*parts, strict=True)
+    return Pairs(torch.cat(u), torch.cat(s))

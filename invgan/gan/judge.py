@@ -1,0 +1,171 @@
+"""The judge: a classifier of real and generated pairs that is no part of the game.
+
+What it reports on held-out pairs,
+
+    log 2 - cross-entropy,
+
+is a lower bound of the Jensen-Shannon divergence between real and generated pairs in nats
+(Goodfellow et al. 2014), zero where it cannot tell them apart. Where it can, its odds are the ratio
+w = p(u given y) / g(u given y) of the truth to the generator, by which draws can be corrected:
+out of m candidates for one y, one is chosen in proportion to w (sampling-importance resampling,
+Rubin 1988). That draws from about ``g w / Z(y)``, whose held-out log-likelihood exceeds that of
+g by ``E log w - E log Z(y)``; the correction is kept where this gain is beyond doubt.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from invgan.gan.device import generator_on
+from invgan.gan.likelihood import descend
+from invgan.gan.networks import Critic, Generator, initialise
+from invgan.gan.stage import Pairs, decay
+from invgan.settings import TrainConfig
+
+__all__ = ["CANDIDATES", "Judge", "divergence", "train_judge"]
+
+CANDIDATES = 16
+"""Draws for one y among which the judge chooses."""
+
+_QUICK_STEPS, _STEPS, _EVERY = 400, 3000, 250
+_BATCH = 512
+_RATE, _QUICK_RATE = 1e-3, 3e-3
+_SEED = 13
+_MOST_HELDOUT = 8192
+_TEMPERATURES = (0.25, 0.5, 0.7, 0.85, 1.0)
+_SIGNIFICANT = 2.0
+_LARGEST_LOG_WEIGHT = 20.0
+
+
+class Judge(nn.Module):
+    """Log-odds of pairs to be real, calibrated by a temperature."""
+
+    temperature: Tensor
+
+    def __init__(self, features: int, outputs: int, hidden: int, layers: int) -> None:
+        super().__init__()
+        self.network = Critic(features, outputs, hidden, layers)
+        self.register_buffer("temperature", torch.ones(()))
+
+    def forward(self, u: Tensor, y: Tensor) -> Tensor:
+        """Log w of draws u (n, E) given y (n, S), shape (n, 1)."""
+        return self.temperature * cast(Tensor, self.network(u, y))
+
+    def choose(self, generator: Generator, y: Tensor, rng: torch.Generator) -> Tensor:
+        """One draw u (n, E) for each row of y (n, S), out of `CANDIDATES`."""
+        u, log_w = self._candidates(generator, y, rng)
+        noise = torch.rand(log_w.shape, generator=rng, device=y.device).clamp_min(1e-12)
+        chosen = (log_w - (-noise.log()).log()).argmax(dim=1)
+        return u[torch.arange(len(y), device=y.device), chosen]
+
+    def _candidates(
+        self, generator: Generator, y: Tensor, rng: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Draws (n, m, E) and their log w (n, m)."""
+        many = y.repeat_interleave(CANDIDATES, dim=0)
+        u = generator.draw(many, rng)
+        log_w = self(u, many).clamp(-_LARGEST_LOG_WEIGHT, _LARGEST_LOG_WEIGHT)
+        return u.reshape(len(y), CANDIDATES, -1), log_w.reshape(len(y), CANDIDATES)
+
+    @torch.no_grad()
+    def gain(
+        self, generator: Generator, heldout: Pairs, rng: torch.Generator
+    ) -> tuple[float, float, float]:
+        """Held-out gain in log-likelihood, nats a pair; its standard error; effective share.
+
+        The real draw counts among the candidates of Z(y), so that the gain errs on the low side.
+        """
+        gains, shares = [], []
+        for u, y in heldout.chunks(_MOST_HELDOUT // CANDIDATES):
+            own = self(u, y).clamp(-_LARGEST_LOG_WEIGHT, _LARGEST_LOG_WEIGHT)
+            _, others = self._candidates(generator, y, rng)
+            everyone = torch.cat([own, others], dim=1)
+            gains.append(own[:, 0] - everyone.logsumexp(dim=1) + math.log(everyone.shape[1]))
+            weights = others.softmax(dim=1)
+            shares.append(1 / (CANDIDATES * weights.square().sum(dim=1)))
+        each = torch.cat(gains)
+        error = float(each.std()) / math.sqrt(len(each))
+        return float(each.mean()), error, float(torch.cat(shares).mean())
+
+
+def train_judge(
+    generator: Generator, pairs: Pairs, selection: Pairs, config: TrainConfig, seed: int
+) -> tuple[Judge | None, dict[str, float]]:
+    """A judge of the generator, or None where its correction would not help on held-out pairs.
+
+    Half of the selection pairs stop the training and choose the temperature, the other half
+    decide. Also returned: the gain in nats, its standard error, the effective share of candidates.
+    """
+    device, half = pairs.u.device, len(selection.u) // 2
+    rng = generator_on(device, seed)
+    tuning, deciding = (
+        Pairs(selection.u[part], selection.y[part])
+        for part in (slice(None, min(half, _MOST_HELDOUT)), slice(half, half + _MOST_HELDOUT))
+    )
+    judge = Judge(pairs.u.shape[1], pairs.y.shape[1], config.hidden, config.layers)
+    initialise(judge, torch.Generator().manual_seed(seed))
+    judge.to(device)
+    _fit(judge, generator, pairs, tuning, rng, seed)
+    scored = []
+    for value in _TEMPERATURES:
+        judge.temperature.fill_(value)
+        scored.append((judge.gain(generator, tuning, generator_on(device, seed))[0], value))
+    judge.temperature.fill_(max(scored)[1])
+    gain, error, share = judge.gain(generator, deciding, rng)
+    info = {"gain": gain, "error": error, "effective_share": share}
+    return (judge if gain > _SIGNIFICANT * error else None), info
+
+
+def _fit(
+    judge: Judge, generator: Generator, pairs: Pairs, tuning: Pairs, rng: torch.Generator, seed: int
+) -> None:
+    """Train by cross-entropy; the weights of the best evaluation are left in place."""
+    optimiser = torch.optim.Adam(judge.parameters(), _RATE, fused=pairs.u.device.type != "mps")
+    best, kept = math.inf, copy.deepcopy(judge.state_dict())
+    for step in range(_STEPS):
+        u, y = pairs.batch(_BATCH, rng)
+        loss = _cross_entropy(judge, generator, Pairs(u, y), rng)
+        descend(optimiser, loss, _RATE * decay(step, _STEPS))
+        if (step + 1) % _EVERY == 0:
+            with torch.no_grad():
+                again = generator_on(pairs.u.device, seed)
+                heldout = float(_cross_entropy(judge, generator, tuning, again))
+            if heldout < best:
+                best, kept = heldout, copy.deepcopy(judge.state_dict())
+    judge.load_state_dict(kept)
+
+
+def divergence(generator: Generator, pairs: Pairs, selection: Pairs, hidden: int) -> float:
+    """Estimated lower bound of the Jensen-Shannon divergence of generated and real pairs, nats.
+
+    The judge is trained on training pairs and scored on the selection pairs. Its randomness is
+    the same at every call, so that two generators are compared like for like.
+    """
+    device = pairs.u.device
+    rng = generator_on(device, _SEED)
+    judge = Critic(pairs.u.shape[1], pairs.y.shape[1], hidden, 2)
+    initialise(judge, torch.Generator().manual_seed(_SEED))
+    judge.to(device)
+    optimiser = torch.optim.Adam(judge.parameters(), _QUICK_RATE, fused=device.type != "mps")
+    for step in range(_QUICK_STEPS):
+        u, y = pairs.batch(_BATCH, rng)
+        loss = _cross_entropy(judge, generator, Pairs(u, y), rng)
+        descend(optimiser, loss, _QUICK_RATE * decay(step, _QUICK_STEPS))
+    with torch.no_grad():
+        return math.log(2) - float(_cross_entropy(judge, generator, selection, rng))
+
+
+def _cross_entropy(
+    judge: nn.Module, generator: Generator, pairs: Pairs, rng: torch.Generator
+) -> Tensor:
+    with torch.no_grad():
+        fake = generator.draw(pairs.y, rng)
+    a = judge(pairs.u, pairs.y)
+    b = judge(fake, pairs.y)
+    return 0.5 * (softplus(-a).mean() + softplus(b).mean())

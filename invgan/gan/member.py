@@ -1,0 +1,96 @@
+"""One trained sampler: a summary of the outputs, a density, a generator, and a judge.
+
+y -> s = S(y);   z -> u = G(z, s), chosen among candidates by the judge;   u -> e = T^-1(u; s)
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from invgan.gan.embedding import Embedding, build_embedding
+from invgan.gan.heads import Head, IdentityHead, build_head, log_prob
+from invgan.gan.judge import Judge
+from invgan.gan.networks import Generator
+from invgan.settings import TrainConfig
+
+__all__ = ["Estimator", "Member", "build_estimator"]
+
+
+class Estimator(nn.Module):
+    """The head's density of e given the outputs themselves, seen through the embedding."""
+
+    centre: Tensor
+    scale: Tensor
+
+    def __init__(self, embedding: Embedding, head: Head) -> None:
+        super().__init__()
+        self.embedding, self.head = embedding, head
+        self.register_buffer("centre", torch.zeros(embedding.features))
+        self.register_buffer("scale", torch.ones(embedding.features))
+
+    @torch.no_grad()
+    def settle(self, y: Tensor) -> None:
+        """After the fit: bring the summaries that the game will see to the size of one."""
+        if self.embedding.learnt:
+            s = self.embedding(y)
+            self.centre, self.scale = s.mean(dim=0), s.std(dim=0).clamp_min(1e-6)
+
+    def summary(self, y: Tensor) -> Tensor:
+        """What the game sees of outputs y (n, L), shape (n, S)."""
+        return (cast(Tensor, self.embedding(y)) - self.centre) / self.scale
+
+    def forward(self, e: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """U (n, E) and log |det du/de| (n,)."""
+        return cast("tuple[Tensor, Tensor]", self.head(e, self.embedding(y)))
+
+
+class Member(nn.Module):
+    """A sampler of e given y.
+
+    Attributes:
+        kind: of the head.
+        estimator: embedding and head.
+        generator: of u, in the head's latent space.
+        judge: corrects the generator's draws, or None.
+    """
+
+    def __init__(
+        self, kind: str, estimator: Estimator, generator: Generator, judge: Judge | None
+    ) -> None:
+        super().__init__()
+        self.kind = kind
+        self.estimator, self.generator, self.judge = estimator, generator, judge
+
+    def draw(self, y: Tensor, rng: torch.Generator) -> Tensor:
+        """One e (n, E) for each row of scores y (n, L)."""
+        s = self.estimator.summary(y)
+        if self.judge is None:
+            u = self.generator.draw(s, rng)
+        else:
+            u = self.judge.choose(self.generator, s, rng)
+        return self.estimator.head.inverse(u, self.estimator.embedding(y))
+
+    def log_prob(self, e: Tensor, y: Tensor) -> Tensor:
+        """The head's log-density of e (n, E) given y (n, L), shape (n,)."""
+        return log_prob(self.estimator, e, y)
+
+    @property
+    def has_density(self) -> bool:
+        """Whether there is a head."""
+        return not isinstance(self.estimator.head, IdentityHead)
+
+
+def build_estimator(
+    config: TrainConfig, kind: str, features: int, outputs: int, seed: int
+) -> Estimator:
+    """Embedding and head of this kind as the settings ask for, untrained, on the CPU."""
+    rng = torch.Generator().manual_seed(seed)
+    embedding = build_embedding(config.embedding, outputs, rng)
+    head = build_head(
+        kind, features, embedding.features, hidden=config.hidden, transforms=config.transforms,
+        rng=rng,
+    )  # fmt: skip
+    return Estimator(embedding, head)
