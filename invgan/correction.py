@@ -18,6 +18,7 @@ from invgan.errors import CorrectionError, InputError
 from invgan.observations import Law, Table
 from invgan.problem import Problem
 from invgan.ratio import log_ratio
+from invgan.resampling import effective_share, resampled
 from invgan.samples import Samples
 from invgan.simulation import evaluate
 
@@ -48,7 +49,7 @@ def push_forward(
         raise CorrectionError("the model gives finite outputs for none of the draws")
     info = {
         **samples.info,
-        "model_evaluations": len(y) * problem.repeats,
+        "model_evaluations": len(y) * problem.runs_per_row,
         "not_finite": int(len(y) - good.sum()),
     }
     return Samples(
@@ -98,7 +99,7 @@ def correct(
     mean = float(weights.mean())
     weights = weights / mean
     n = n or _most_distinct(weights)
-    rows = _resampled(weights, y[:, 0], n, np.random.default_rng(pick_seed))
+    rows = resampled(weights, y[:, 0], n, np.random.default_rng(pick_seed))
     info = {
         **pushed.info,
         "seconds": pushed.info.get("seconds", 0.0) + time.perf_counter() - started,
@@ -135,8 +136,7 @@ def _possible(problem: Problem, y: Array) -> Array:
 
 
 def _check_share(weights: Array) -> float:
-    total = float(weights.sum())
-    share = total**2 / (len(weights) * float(np.square(weights).sum())) if total > 0 else 0.0
+    share = effective_share(weights)
     if share < _SMALLEST_SHARE:
         raise CorrectionError(
             f"the correction would rest on {share:.1%} of the draws and 10 % are needed to trust "
@@ -154,15 +154,3 @@ def _most_distinct(weights: Array) -> int:
         repeated = np.maximum(n * weights / weights.sum() - 1, 0).sum() / n
         low, high = (n, high) if repeated <= _REPEATED else (low, n - 1)
     return low
-
-
-def _resampled(weights: Array, along: Array, n: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """Indices of n draws in proportion to their weights, in random order.
-
-    Systematic resampling of the draws ordered by one output: none is repeated whose expected
-    count is below one, and every stretch of that output gets its due.
-    """
-    order = np.argsort(along)
-    ends = np.cumsum(weights[order])
-    ticks = (rng.random() + np.arange(n)) * ends[-1] / n
-    return rng.permutation(order[np.minimum(np.searchsorted(ends, ticks), len(ends) - 1)])

@@ -1,0 +1,223 @@
+"""What the observations say of candidate parameters: a matrix of likelihood ratios.
+
+The trained inverse gives the likelihood for nothing: by Bayes' rule
+
+    A(x, y) = p(x | y) / q(x) = p(y | x) / q_Y(y),
+
+and whatever depends on y alone cancels where it is used (`invgan.mixing.steps`). Candidates x are
+draws of the inverse for observed rows, hence of the averaged posterior P_1.
+
+**A likelihood must be a law of the outputs.** For every x the integral of p(y | x) over y is one.
+A learnt inverse knows nothing of this: its A has the right integral over x for every y, and some
+candidates get too much likelihood everywhere, others too little. Step after step the former would
+win, whatever the observations say. But for candidates x_i of the averaged posterior P_1 and outputs
+y_l of the model itself for draws of it, with the density p_1, the exact
+
+    p(y | x) / p_1(y) = A(x, y) u(x) v(y)
+
+has mean one in every row and in every column of the matrix (i, l). Rows and columns are divided by
+their means in turn (Sinkhorn 1964), and u is what makes A a law of y again; for the exact A it is
+constant. Any error that is a function of x times one of y leaves no trace.
+
+Few rows must stand for many, since the matrix has a column for each. The rows are dealt at random
+into five parts, and each part is thinned to rows that are spread evenly: it is halved along its
+widest column again and again, and one row of every last cell is taken. Parts are never mixed, so
+that any four of them are a fit that knows nothing of the fifth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from invgan.errors import CorrectionError
+from invgan.observations import Table
+from invgan.problem import Problem
+
+__all__ = [
+    "PARTS",
+    "Evidence",
+    "Likelihood",
+    "Rows",
+    "choose_rows",
+    "draw_candidates",
+    "normalise",
+    "weigh",
+]
+
+Array = NDArray[np.float64]
+Indices = NDArray[np.intp]
+
+PARTS = 5
+_ROWS_OF_A_LAW, _AT_ONCE = 20_000, 65_536
+_BALANCING, _LARGEST_FACTOR, _LEAST_MEAN = 30, 5.0, 1e-30
+
+
+class Likelihood(Protocol):
+    """What the iteration asks of a trained inverse."""
+
+    def draw(self, y: Array, *, seed: int = 0) -> Array:
+        """One parameter vector (n, D) for each row of outputs y (n, L)."""
+        ...
+
+    def log_ratio(self, x: Array, y: Array) -> Array:
+        """Log p(x | y) / q(x) of every row of x (n, D) with its row of y (n, L), shape (n,)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The observed law, by rows.
+
+    Attributes:
+        all: every row of a table, or many of a law, shape (R, L).
+        nodes: which of them stand for the others, shape (M,).
+        part: the part, 0 to 4, that each of the nodes belongs to, shape (M,).
+    """
+
+    all: Array
+    nodes: Indices
+    part: Indices
+
+    @property
+    def y(self) -> Array:
+        """The nodes themselves, shape (M, L)."""
+        return self.all[self.nodes]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Likelihood ratios A(x_i, y_j) of N candidates and M rows.
+
+    Attributes:
+        x: candidates from the averaged posterior, shape (N, D).
+        ratios: A(x_i, y_j), each column up to a factor of its own, shape (N, M).
+        log_top: logarithms of those factors, shape (M,).
+        part: the part that each of the rows belongs to, shape (M,).
+    """
+
+    x: Array
+    ratios: NDArray[np.float32]
+    log_top: Array
+    part: Indices
+
+
+def choose_rows(problem: Problem, most: int, rng: np.random.Generator) -> Rows:
+    """The observed rows, and at most about so many of them (five at least) as nodes."""
+    seen = problem.observations
+    rows = seen.rows if isinstance(seen, Table) else seen.representative(_ROWS_OF_A_LAW, rng)
+    scaled = _scaled(rows)
+    dealt = np.array_split(rng.permutation(len(rows)), PARTS)
+    thinned = [_spread(scaled, part, max(most // PARTS, 1), rng) for part in dealt]
+    return Rows(rows, np.concatenate(thinned), np.repeat(range(PARTS), list(map(len, thinned))))
+
+
+def _spread(rows: Array, among: Indices, count: int, rng: np.random.Generator) -> Indices:
+    """One of the indices in each of so many cells with equally many rows."""
+    if len(among) <= count:
+        return among
+    if count == 1:
+        return rng.choice(among, 1)
+    widest = int(np.argmax(np.ptp(rows[among], axis=0)))
+    order = among[np.argsort(rows[among, widest])]
+    left = count // 2
+    cut = round(len(order) * left / count)
+    halves = (order[:cut], left), (order[cut:], count - left)
+    return np.concatenate([_spread(rows, half, cells, rng) for half, cells in halves])
+
+
+def draw_candidates(
+    problem: Problem, inverse: Likelihood, n: int, rng: np.random.Generator
+) -> Array:
+    """N parameter vectors of the averaged posterior inside the prior's support, shape (N, D).
+
+    Raises:
+        CorrectionError: none is inside.
+    """
+    y = problem.observations.representative(n, rng)
+    x = inverse.draw(y, seed=int(rng.integers(2**31)))
+    x = x[np.isfinite(problem.prior.log_prob(x))]
+    if not len(x):
+        raise CorrectionError("none of the inverse's draws lies where the prior does")
+    return x
+
+
+def weigh(
+    inverse: Likelihood, x: Array, rows: Rows, advance: Callable[[int], None]
+) -> tuple[Evidence, Rows]:
+    """The evidence of all rows on candidates x (N, D), and the rows that some candidate explains.
+
+    Args:
+        inverse: of the likelihood ratios.
+        x: candidates, shape (N, D).
+        rows: the observed rows and their nodes, N * M evaluations in all.
+        advance: called with the number of candidates done.
+
+    Raises:
+        CorrectionError: no candidate explains any row.
+    """
+    ratios, log_top = _ratios(inverse, x, rows.y, advance)
+    reached = np.isfinite(log_top)
+    if not reached.any():
+        raise CorrectionError("the inverse gives no candidate any likelihood for any observed row")
+    part = rows.part[reached]
+    evidence = Evidence(x, ratios[:, reached], log_top[reached], part)
+    return evidence, Rows(rows.all, rows.nodes[reached], part)
+
+
+def normalise(
+    inverse: Likelihood,
+    evidence: Evidence,
+    y: Array,
+    rng: np.random.Generator,
+    advance: Callable[[int], None],
+) -> Evidence:
+    """The evidence with every candidate's likelihood made a law of the outputs.
+
+    Args:
+        inverse: of the likelihood ratios.
+        evidence: of candidates from the averaged posterior.
+        y: the model's outputs for draws of the averaged posterior, shape (n, L).
+        rng: of the choice of as many of them as the evidence has rows.
+        advance: called with the number of candidates done.
+    """
+    chosen = _spread(_scaled(y), np.arange(len(y)), len(evidence.part), rng)
+    ratios, log_top = _ratios(inverse, evidence.x, y[chosen], advance)
+    factor = _balanced(ratios[:, np.isfinite(log_top)])
+    return replace(evidence, ratios=(evidence.ratios * factor[:, None]).astype(np.float32))
+
+
+def _balanced(ratios: NDArray[np.float32]) -> Array:
+    """The factor of every row that, with one for every column, brings all means to one; (N,)."""
+    rows = np.ones(len(ratios), np.float32)
+    for _ in range(_BALANCING if ratios.size else 0):
+        columns = 1 / np.maximum(rows @ ratios / len(ratios), _LEAST_MEAN)
+        rows = 1 / np.maximum(ratios @ columns / ratios.shape[1], _LEAST_MEAN)
+        # A candidate that explains none of the outputs must not be blown up to explain them.
+        rows = np.minimum(rows, _LARGEST_FACTOR * np.median(rows))
+    return np.asarray(rows, float)
+
+
+def _ratios(
+    inverse: Likelihood, x: Array, y: Array, advance: Callable[[int], None]
+) -> tuple[NDArray[np.float32], Array]:
+    """A(x_i, y_j), each column divided by its largest entry, and the logarithms of those (M,)."""
+    logs, step = np.empty((len(x), len(y)), np.float32), max(1, _AT_ONCE // len(y))
+    for start in range(0, len(x), step):
+        some = x[start : start + step]
+        block = inverse.log_ratio(np.repeat(some, len(y), axis=0), np.tile(y, (len(some), 1)))
+        block = np.where(np.isfinite(block), block, -np.inf)
+        logs[start : start + step] = block.reshape(len(some), -1)
+        advance(min(start + step, len(x)))
+    log_top = logs.max(axis=0)
+    np.exp(logs - np.where(np.isfinite(log_top), log_top, 0), out=logs)
+    return logs, log_top.astype(float)
+
+
+def _scaled(rows: Array) -> Array:
+    scale = rows.std(axis=0)
+    return np.asarray(rows / np.where(scale > 0, scale, 1))
