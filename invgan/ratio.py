@@ -13,7 +13,7 @@ import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ from sklearn.preprocessing import PolynomialFeatures, SplineTransformer, Standar
 
 from invgan.monotone import normal_scores
 
-__all__ = ["Ratio", "log_ratio"]
+__all__ = ["LogOdds", "Ratio", "fit_log_odds", "log_ratio"]
 
 Array = NDArray[np.float64]
 
@@ -81,6 +81,51 @@ def log_ratio(p: Array, q: Array, *, seed: int = 0) -> Ratio:
     return best
 
 
+@dataclass(frozen=True)
+class LogOdds:
+    """A small perceptron's log-odds of p against q, as plain arrays.
+
+    Attributes:
+        layers: weights (inputs, units) and biases (units,), one pair a layer; ReLU between them.
+    """
+
+    layers: tuple[tuple[Array, Array], ...]
+
+    def __call__(self, points: Array) -> Array:
+        """Log-odds of each row of points (n, L), shape (n,)."""
+        for weights, biases in self.layers[:-1]:
+            points = np.maximum(points @ weights + biases, 0)
+        weights, biases = self.layers[-1]
+        return np.asarray((points @ weights + biases)[:, 0])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain lists, for JSON."""
+        return {"layers": [[weights.tolist(), biases.tolist()] for weights, biases in self.layers]}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """Rebuild from `to_dict`."""
+        layers = ((np.array(w, float), np.array(b, float)) for w, b in data["layers"])
+        return cls(tuple(layers))
+
+
+def fit_log_odds(p: Array, q: Array, *, seed: int = 0) -> LogOdds:
+    """A classifier between rows of p (n, L) and of q (m, L) that can be asked about new rows.
+
+    Args:
+        p: rows whose odds are wanted; columns of size one.
+        q: rows to tell them from.
+
+    Other Args:
+        seed: of weights and batches.
+    """
+    points, labels = np.concatenate([p, q]), np.repeat([1, 0], [len(p), len(q)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        machine = _network(seed, len(points)).fit(points, labels)
+    return LogOdds(tuple(zip(machine.coefs_, machine.intercepts_, strict=True)))
+
+
 def _held_out(build: Callable[[int, int], Any], points: Array, labels: Array, seed: int) -> Array:
     """Log-odds of every row from the classifier whose fold left it out."""
     fold = np.random.default_rng(seed).permutation(len(points)) % _FOLDS
@@ -112,16 +157,20 @@ def _perceptron(seed: int, n: int) -> Any:
     return make_pipeline(
         PolynomialFeatures(2, include_bias=False),
         StandardScaler(),
-        MLPClassifier(
-            (32, 32),
-            alpha=1e-3,
-            batch_size=min(512, int(0.9 * n)),
-            learning_rate_init=3e-3,
-            max_iter=30,
-            early_stopping=True,
-            n_iter_no_change=4,
-            random_state=seed,
-        ),
+        _network(seed, n),
+    )
+
+
+def _network(seed: int, n: int) -> MLPClassifier:
+    return MLPClassifier(
+        (32, 32),
+        alpha=1e-3,
+        batch_size=min(512, int(0.9 * n)),
+        learning_rate_init=3e-3,
+        max_iter=30,
+        early_stopping=True,
+        n_iter_no_change=4,
+        random_state=seed,
     )
 
 

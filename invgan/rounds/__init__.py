@@ -1,0 +1,6 @@
+"""Simulations in rounds, each from the prior cut to where the answer can still be."""
+
+from invgan.rounds.budget import simulate_rounds, solve_rounds
+from invgan.rounds.inside import Confined, confined, sample_inside
+
+__all__ = ["Confined", "confined", "sample_inside", "simulate_rounds", "solve_rounds"]
