@@ -1,0 +1,167 @@
+"""Solve an intervention problem by one of two roads, and judge it by both populations.
+
+- ``projection``: prior simulations are weighed to have both marginals (the I-projection), their
+  outputs are coupled rows, and with them the problem is an ordinary one: train the conditional
+  generator, draw, correct. The draws are weighed once more to meet the original populations.
+- ``rgan``: one generator of xi, a critic for each population, a critic for the prior. It needs no
+  coupled rows, and takes models with noise.
+
+Both end in the same judgement: each population's draws against its own observations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from invgan.correction import correct, push_forward
+from invgan.errors import CorrectionError, InputError
+from invgan.gan import sample, train
+from invgan.gan.rgan import Block, RganConfig, train_rgan
+from invgan.intervention.coupling import Coupling, couple, matched, population_simulations
+from invgan.intervention.design import POPULATIONS, Intervention
+from invgan.intervention.judgement import judge
+from invgan.predictability import check_predictability
+from invgan.samples import Samples, Simulations
+from invgan.settings import TrainConfig
+from invgan.simulation import simulate
+from invgan.validation import Validation
+
+__all__ = ["InterventionSolution", "Road", "solve_intervention"]
+
+Road = Literal["projection", "rgan"]
+Progress = Callable[[int, int], None]
+
+_SPARE = 1.5
+
+
+@dataclass(frozen=True)
+class InterventionSolution:
+    """The answer to an intervention problem.
+
+    Attributes:
+        intervention: what was asked.
+        samples: draws of xi = (x, c) with their joint outputs (n, 2 L).
+        simulations: the prior simulations.
+        coupling: the weighed simulations on the road ``"projection"``, else None.
+        validations: the judgement of each population: ``"control"`` and ``"treated"``.
+    """
+
+    intervention: Intervention
+    samples: Samples
+    simulations: Simulations
+    coupling: Coupling | None
+    validations: dict[str, Validation]
+
+    @property
+    def consistent(self) -> bool:
+        """Whether the draws reproduce both populations."""
+        return all(found.verdict == "consistent" for found in self.validations.values())
+
+    def population(self, name: str) -> Samples:
+        """A population's parameters and outputs, after the change for ``"treated"``."""
+        x, y = self.intervention.part(self.samples, name)
+        return Samples(
+            x, y, self.samples.weights, self.intervention.prior.names, self.intervention.outputs,
+            self.samples.info,
+        )  # fmt: skip
+
+
+def solve_intervention(
+    intervention: Intervention,
+    simulations: Simulations | None = None,
+    n: int = 20_000,
+    *,
+    road: Road = "projection",
+    budget: int = 100_000,
+    train_config: TrainConfig | None = None,
+    rgan_config: RganConfig | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> InterventionSolution:
+    """Find the law of the parameters that explains both populations and stays near the prior.
+
+    Args:
+        intervention: the problem.
+        simulations: prior simulations of ``intervention.problem()``; made here by default.
+        n: how many draws.
+
+    Other Args:
+        road: ``"projection"`` or ``"rgan"``.
+        budget: how many simulations are made here.
+        train_config: of the conditional generator.
+        rgan_config: of the regularised generator.
+        seed: of everything random.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        progress: called with (steps done, steps) of the training.
+
+    Raises:
+        InputError: no such road, or the model is stochastic on the road ``"projection"``.
+        OutsideError: no parameter of the prior explains one of the populations.
+        CorrectionError: too few simulations explain both populations.
+    """
+    if road not in ("projection", "rgan"):
+        raise InputError(f"road must be 'projection' or 'rgan'; got {road!r}")
+    seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(4)]
+    if simulations is None:
+        simulations = simulate(intervention.problem(), budget, seed=seeds[0])
+    coupling, wanted = None, int(_SPARE * n)
+    if road == "projection":
+        coupling = couple(intervention, simulations, seed=seeds[1])
+        inverse = train(
+            coupling.problem, simulations, train_config, seed=seeds[2], device=device,
+            progress=progress,
+        )  # fmt: skip
+        raw = sample(inverse, coupling.problem.observations, wanted, seed=seeds[3])
+    else:
+        _check_populations(intervention, simulations, seeds[1])
+        generator = train_rgan(
+            intervention.problem(), simulations, rgan_config, blocks=blocks(intervention),
+            seed=seeds[2], device=device, progress=progress,
+        )  # fmt: skip
+        raw = generator.sample(wanted, seed=seeds[3])
+    samples = _finished(intervention, raw, coupling, n, seeds[3])
+    found = {
+        name: judge(intervention, samples, name, simulations=simulations, seed=seeds[1])
+        for name in POPULATIONS
+    }
+    return InterventionSolution(intervention, samples, simulations, coupling, found)
+
+
+def blocks(intervention: Intervention) -> list[Block]:
+    """The two populations as blocks of the joint outputs, for the regularised generator."""
+    every = range(2 * len(intervention.outputs))
+    seen = {"control": intervention.control, "treated": intervention.treated}
+    return [Block(tuple(every[intervention.columns(p)]), seen[p]) for p in POPULATIONS]
+
+
+def _finished(
+    intervention: Intervention, raw: Samples, coupling: Coupling | None, n: int, seed: int
+) -> Samples:
+    """Draws with their outputs, weighed to meet both populations where that can be done."""
+    joint = intervention.problem() if coupling is None else coupling.problem
+    pushed = push_forward(joint, raw, seed=seed)
+    if intervention.random:
+        return _first(pushed, n)
+    try:
+        if coupling is not None:
+            pushed = correct(joint, pushed, len(pushed), seed=seed)
+        return matched(intervention, pushed, n, seed=seed)[0]
+    except CorrectionError as error:
+        info = {**pushed.info, "converged": False, "message": str(error)}
+        return _first(replace(pushed, info=info), n)
+
+
+def _first(samples: Samples, n: int) -> Samples:
+    y = None if samples.y is None else samples.y[:n]
+    return replace(samples, x=samples.x[:n], y=y, weights=samples.weights[:n])
+
+
+def _check_populations(intervention: Intervention, simulations: Simulations, seed: int) -> None:
+    for name in POPULATIONS:
+        own = population_simulations(intervention, simulations, name)
+        check_predictability(intervention.population(name), own, seed=seed)
