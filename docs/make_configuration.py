@@ -111,17 +111,29 @@ def main() -> None:
 
 
 def _plain(key: str) -> bool:
-    kind = Config.model_fields[key].annotation
-    return not (isinstance(kind, type) and issubclass(kind, Section))
+    return not _is_section(Config.model_fields[key].annotation)
+
+
+def _is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Section)
 
 
 def _table(section: type[Section], keys: list[str] | None = None) -> str:
-    rows = ["| setting | default | values | meaning |", "|---|---|---|---|"]
-    for key in keys or section.model_fields:
+    head = ["| setting | default | values | meaning |", "|---|---|---|---|"]
+    return "\n".join([*head, *_rows(section, keys or list(section.model_fields))])
+
+
+def _rows(section: type[Section], keys: list[str], outer: str = "") -> list[str]:
+    """One row for each setting; after a section within the section, those of its own settings."""
+    rows = []
+    for key in keys:
         field = section.model_fields[key]
-        cells = [f"`{key}`", _default(field), _values(field), str(field.description)]
+        cells = [f"`{outer}{key}`", _default(field), _values(field), str(field.description)]
         rows.append(f"| {' | '.join(cells)} |")
-    return "\n".join(rows)
+        if _is_section(field.annotation):
+            inner: Any = field.annotation
+            rows += _rows(inner, list(inner.model_fields), f"{outer}{key}.")
+    return rows
 
 
 def _laws() -> str:
@@ -142,7 +154,7 @@ def _optional(field: FieldInfo) -> str:
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "needed"
-    if field.default is None:
+    if field.default is None or _is_section(field.annotation):
         return ""
     value = str(field.default).lower() if isinstance(field.default, bool) else field.default
     return f"`{value}`"
@@ -158,8 +170,11 @@ def _words(kind: Any) -> str:
         return ", ".join(f"`{value}`" for value in get_args(kind))
     if get_origin(kind) in (Union, UnionType):
         return " or ".join(_words(part) for part in get_args(kind) if part is not NoneType)
-    if get_origin(kind) is list and get_args(kind) != (Any,):
-        return f"list of {_words(get_args(kind)[0])}"
+    if get_origin(kind) in (list, tuple) and get_args(kind) != (Any,):
+        part = _words(get_args(kind)[0])
+        return f"list of {part if part == 'text' else part + 's'}"
+    if _is_section(kind):
+        return "settings, in the rows below"
     return _KINDS.get(get_origin(kind) or kind, str(kind))
 
 

@@ -9,49 +9,71 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from invgan.calibration import Calibration, calibrate
     from invgan.checks import compare, validate
     from invgan.config import Settings
     from invgan.correction import correct
     from invgan.errors import InputError, InvganError
-    from invgan.gan import Inverse, sample, train
+    from invgan.gan import Inverse, PopulationGenerator, RganConfig, sample, train, train_rgan
+    from invgan.intervention import Intervention, solve_intervention
     from invgan.mcmc import run_mcmc
+    from invgan.mixing import iterate
+    from invgan.noise import Noise
     from invgan.pipeline import solve
     from invgan.priors import Box, Dirichlet, MultivariateNormal, Prior, Simplex
     from invgan.problem import Problem
     from invgan.samples import Samples, Simulations
-    from invgan.settings import McmcConfig, SampleConfig, SimulateConfig, TrainConfig
+    from invgan.settings import (
+        EmbeddingConfig,
+        McmcConfig,
+        SampleConfig,
+        SimulateConfig,
+        TrainConfig,
+    )
     from invgan.simulation import simulate
     from invgan.solution import Solution
+    from invgan.structure import pad_row
     from invgan.validation import Validation
 
 _HOMES = {
+    "calibration": ["Calibration", "calibrate"],
+    "checks": ["compare", "validate"],
     "config": ["Settings"],
     "correction": ["correct"],
     "errors": ["InputError", "InvganError"],
-    "gan": ["Inverse", "sample", "train"],
+    "gan": ["Inverse", "PopulationGenerator", "RganConfig", "sample", "train", "train_rgan"],
+    "intervention": ["Intervention", "solve_intervention"],
     "mcmc": ["run_mcmc"],
+    "mixing": ["iterate"],
+    "noise": ["Noise"],
     "pipeline": ["solve"],
     "priors": ["Box", "Dirichlet", "MultivariateNormal", "Prior", "Simplex"],
     "problem": ["Problem"],
     "samples": ["Samples", "Simulations"],
-    "settings": ["McmcConfig", "SampleConfig", "SimulateConfig", "TrainConfig"],
+    "settings": ["EmbeddingConfig", "McmcConfig", "SampleConfig", "SimulateConfig", "TrainConfig"],
     "simulation": ["simulate"],
-    "checks": ["compare", "validate"],
     "solution": ["Solution"],
+    "structure": ["pad_row"],
     "validation": ["Validation"],
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Box",
+    "Calibration",
     "Dirichlet",
+    "EmbeddingConfig",
     "InputError",
+    "Intervention",
     "Inverse",
     "InvganError",
     "McmcConfig",
     "MultivariateNormal",
+    "Noise",
+    "PopulationGenerator",
     "Prior",
     "Problem",
+    "RganConfig",
     "SampleConfig",
     "Samples",
     "Settings",
@@ -61,13 +83,18 @@ __all__ = [
     "Solution",
     "TrainConfig",
     "Validation",
+    "calibrate",
     "compare",
     "correct",
+    "iterate",
+    "pad_row",
     "run_mcmc",
     "sample",
     "simulate",
     "solve",
+    "solve_intervention",
     "train",
+    "train_rgan",
     "validate",
 ]
 

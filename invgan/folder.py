@@ -19,7 +19,7 @@ import numpy as np
 from invgan.config import Settings, to_yaml
 from invgan.errors import InputError
 from invgan.files import write_text
-from invgan.gan import Inverse
+from invgan.gan import Inverse, PopulationGenerator
 from invgan.problem import Problem
 from invgan.samples import Samples, Simulations
 from invgan.validation import Measure, Validation
@@ -56,9 +56,24 @@ class Folder:
 
     def forget_checkpoints(self) -> None:
         """Remove training's checkpoint files."""
-        for stage in ("head", "gan"):
-            if self.path is not None:
-                (self.path / f"checkpoint-{stage}.safetensors").unlink(missing_ok=True)
+        if self.path is not None:
+            for file in self.path.glob("checkpoint-*.safetensors"):
+                file.unlink()
+
+    @property
+    def rounds(self) -> Path | None:
+        """Where the rounds of simulations go."""
+        return None if self.path is None else self.path / "rounds"
+
+    def forget_rounds(self) -> None:
+        """Remove the rounds of simulations."""
+        if self.rounds is not None and self.rounds.is_dir():
+            for file in self.rounds.iterdir():
+                file.unlink()
+
+    def key(self, stage: str) -> str:
+        """The fingerprint of a stage."""
+        return self._keys[stage]
 
     def save_config(self, resolved: Mapping[str, Any]) -> None:
         """Write the resolved configuration."""
@@ -78,7 +93,8 @@ class Folder:
             simulations = Simulations.load(files[0])
             return self._own(stage, simulations, simulations.info)
         if stage == "train":
-            inverse = Inverse.load(files[0].with_suffix(""), device=self._device)
+            kind = PopulationGenerator if self._rgan(files[0]) else Inverse
+            inverse = kind.load(files[0].with_suffix(""), device=self._device)
             return self._own(stage, inverse, inverse.info)
         if stage == "validate":
             return self._load_verdicts(files[0])
@@ -115,6 +131,14 @@ class Folder:
         }[stage]
         return [] if self.path is None else [self.path / name for name in names]
 
+    @staticmethod
+    def _rgan(file: Path) -> bool:
+        """Whether a trained artefact is a generator of the population itself."""
+        try:
+            return bool(json.loads(file.read_text(encoding="utf-8")).get("method") == "rgan")
+        except (AttributeError, ValueError):
+            return False
+
     def _own(self, stage: str, found: Any, info: Mapping[str, Any]) -> Any:
         if info.get("fingerprint") != self._keys[stage]:
             raise InputError(
@@ -147,17 +171,21 @@ class Folder:
 def fingerprints(problem: Problem, settings: Settings, seed: int) -> dict[str, str]:
     """A fingerprint for each stage, covering all the stages that it rests on.
 
-    The model enters by its code, the prior and the observations by what they draw. A change in a
-    function that the model calls is not seen.
+    The model and the likelihood enter by their code, the prior and the observations by what they
+    draw. A change in a function that the model calls is not seen.
     """
     rng = np.random.default_rng(0)
     x, y = problem.prior.sample(64, rng), problem.observations.sample(64, rng)
-    about = [problem.prior.names, problem.outputs, problem.question, problem.stochastic, seed]
+    asked = [problem.prior.names, problem.outputs, problem.question]
+    about = [*asked, problem.stochastic, problem.noise, seed]
     base = _digest(repr(about), repr(x.tolist()), repr(y.tolist()), _code(problem.model))
-    simulate = _digest(base, repr((settings.simulate.n, settings.simulate.max_failures)))
-    train = _digest(simulate, settings.train.model_dump_json())
+    learning, simulating = settings.train.model_dump_json(), settings.simulate
+    rounds = (simulating.rounds, simulating.miss, learning) if simulating.rounds > 1 else ()
+    simulate = _digest(base, repr((simulating.n, simulating.max_failures)), *map(repr, rounds))
+    train = _digest(simulate, learning)
     sample = _digest(train, settings.sample.model_dump_json())
-    mcmc = _digest(simulate, settings.mcmc.model_dump_json(), repr(settings.sample.n))
+    likelihood = _code(problem.log_likelihood)
+    mcmc = _digest(simulate, settings.mcmc.model_dump_json(), repr(settings.sample.n), likelihood)
     validate = _digest(sample, mcmc)
     return dict(zip(_STAGES, (simulate, train, sample, mcmc, validate), strict=True))
 

@@ -1,6 +1,6 @@
 """The order of the stages, and the only room that knows it.
 
-    simulate -> train -> sample and correct -> (mcmc) -> validate -> report
+    simulate (in rounds) -> train -> sample, correct or iterate -> (mcmc) -> validate -> report
 
 Each stage is taken from memory, else from the run folder, else computed into it, so that a run
 that was stopped goes on where it was and nothing finished is computed twice.
@@ -20,14 +20,18 @@ from invgan.config import Settings, plain
 from invgan.correction import correct, push_forward
 from invgan.errors import CorrectionError, InputError
 from invgan.folder import Folder, Verdicts, fingerprints
-from invgan.gan import Inverse, sample, train
+from invgan.gan import Inverse, PopulationGenerator, RganConfig, sample, train, train_rgan
 from invgan.mcmc import run_mcmc
+from invgan.mixing import iterate
 from invgan.predictability import check_predictability
 from invgan.problem import Problem
 from invgan.report import Findings, write_report
+from invgan.rounds import Confined, confined, sample_inside, simulate_rounds
 from invgan.samples import Samples, Simulations
+from invgan.settings import TrainConfig
 from invgan.simulation import simulate
 from invgan.solution import Solution
+from invgan.truncation import Truncated
 from invgan.validation import Validation
 
 __all__ = ["Run", "solve"]
@@ -125,17 +129,17 @@ class Run:
         """Prior simulations."""
         return cast(Simulations, self._stage("simulate", self._simulate))
 
-    def train(self) -> Inverse:
+    def train(self) -> Inverse | PopulationGenerator:
         """The trained inverse; refuses observations that the simulations cannot explain."""
-        return cast(Inverse, self._stage("train", self._train))
+        return cast("Inverse | PopulationGenerator", self._stage("train", self._train))
 
     def sample(self) -> Samples:
         """The answer: the generator's draws, pushed through the model and corrected."""
         return cast(tuple[Samples, Samples], self._stage("sample", self._sample))[0]
 
     def mcmc(self) -> Samples | None:
-        """The baseline; None where it is switched off or the question has none."""
-        if not self.settings.mcmc.enabled or self.problem.question == "posterior":
+        """The baseline; None where it is switched off or the answer's density is not known."""
+        if not self.settings.mcmc.enabled or not self.problem.has_density:
             return None
         return cast(Samples, self._stage("mcmc", self._mcmc))
 
@@ -176,44 +180,64 @@ class Run:
 
     def _simulate(self) -> Simulations:
         self._folder.save_config(self._resolved)
-        chosen = self.settings.simulate
+        chosen, seed = self.settings.simulate, self._seeds["simulate"]
+        if chosen.rounds > 1:
+            if self._overwrite:
+                self._folder.forget_rounds()
+            return simulate_rounds(
+                self.problem, chosen, self.settings.train, seed=seed, device=self._device,
+                store=self._folder.rounds, fingerprint=self._folder.key("simulate"),
+                bar=self._bar,
+            )  # fmt: skip
         with self._bar("simulate") as advance:
             return simulate(
-                self.problem,
-                chosen.n,
-                seed=self._seeds["simulate"],
-                chunk=chosen.chunk,
-                max_failures=chosen.max_failures,
-                progress=advance,
-            )
+                self.problem, chosen.n, seed=seed, chunk=chosen.chunk,
+                max_failures=chosen.max_failures, progress=advance,
+            )  # fmt: skip
 
-    def _train(self) -> Inverse:
+    def _train(self) -> Inverse | PopulationGenerator:
         simulations = self._before("simulate")
-        check_predictability(self.problem, simulations, seed=self._seeds["validate"])
+        if self.settings.simulate.rounds == 1:
+            check_predictability(self.problem, simulations, seed=self._seeds["validate"])
         if self._overwrite:
             self._folder.forget_checkpoints()
+        chosen, seed = self.settings.train, self._seeds["train"]
+        here, checkpoint = self._confined(), self._folder.checkpoint
         with self._bar("train") as advance:
+            if chosen.method == "rgan":
+                return train_rgan(
+                    here, simulations, _regularised(chosen), seed=seed, device=self._device,
+                    checkpoint=checkpoint, progress=advance,
+                )  # fmt: skip
             return train(
-                self.problem,
-                simulations,
-                self.settings.train,
-                seed=self._seeds["train"],
-                device=self._device,
-                checkpoint=self._folder.checkpoint,
+                here, simulations, chosen, seed=seed, device=self._device, checkpoint=checkpoint,
                 progress=advance,
-            )
+            )  # fmt: skip
+
+    def _confined(self) -> Problem:
+        """The problem with the prior that the simulations are draws of."""
+        return confined(self.problem, self._before("simulate"))
 
     def _sample(self) -> tuple[Samples, Samples]:
-        """The answer and, before correction, the generator's draws."""
-        inverse = self._before("train")
-        n = self.settings.sample.n
-        correcting = self.settings.sample.correct and self.problem.question == "population"
+        """The answer and, before correction or iteration, the generator's draws."""
+        here, inverse, n = self._confined(), self._before("train"), self.settings.sample.n
+        correcting = self.settings.sample.correct and here.question == "population"
         seed = self._seeds["sample"]
         with self._bar("sample") as advance:
-            wanted = int(_SPARE * n) if correcting else n
-            drawn = sample(inverse, self.problem.observations, wanted, seed=seed)
-            raw = push_forward(self.problem, drawn, seed=seed, progress=advance)
-            return (self._corrected(raw, n) if correcting else raw), raw
+            wanted = int(_SPARE * n) if correcting and not here.random else n
+            if isinstance(inverse, PopulationGenerator):
+                drawn = inverse.sample(wanted, seed=seed)
+            elif isinstance(here.prior, Truncated):
+                drawn = sample_inside(here, inverse, wanted, seed=seed)
+            else:
+                drawn = sample(inverse, here.observations, wanted, seed=seed)
+            raw = push_forward(here, drawn, seed=seed, progress=advance)
+            if not correcting or (here.random and isinstance(inverse, PopulationGenerator)):
+                return raw, raw
+            if here.random:
+                drawer = Confined(inverse, here.prior)
+                return iterate(here, drawer, n, seed=seed, progress=advance), raw
+            return self._corrected(raw, n), raw
 
     def _corrected(self, raw: Samples, n: int) -> Samples:
         """The corrected draws, or the raw ones with the reason why they cannot be believed."""
@@ -227,7 +251,7 @@ class Run:
         chosen = self.settings.mcmc
         with self._bar("mcmc") as advance:
             return run_mcmc(
-                self.problem,
+                self._confined(),
                 self._before("simulate"),
                 self.settings.sample.n,
                 walkers=chosen.walkers,
@@ -237,21 +261,20 @@ class Run:
             )
 
     def _validate(self) -> Verdicts:
-        simulations, inverse = self._before("simulate"), self._before("train")
+        here, simulations = self._confined(), self._before("simulate")
         (answer, raw), baseline = self._before("sample"), self._found("mcmc")
         seed, comparison = self._seeds["validate"], None
         with self._bar("validate") as advance:
+            evidence = _evidence(self._before("train"), here)
             found = {
-                "answer": validate(
-                    self.problem, answer, simulations=simulations, inverse=inverse, seed=seed
-                )
+                "answer": validate(here, answer, simulations=simulations, seed=seed, **evidence)
             }
             advance(1, 3)
-            if self.problem.question == "population":
-                found["raw"] = validate(self.problem, raw, seed=seed)
+            if here.question == "population":
+                found["raw"] = validate(here, raw, seed=seed)
             advance(2, 3)
             if baseline is not None:
-                found["mcmc"] = validate(self.problem, baseline, seed=seed)
+                found["mcmc"] = validate(here, baseline, seed=seed)
                 comparison = compare(answer, baseline, seed=seed)
             advance(3, 3)
         return found, comparison
@@ -271,6 +294,7 @@ class Run:
             baseline_validation=validations.get("mcmc"),
             comparison=comparison,
             history=inverse.history,
+            training=inverse.info,
             settings=self._resolved,
             seconds=_seconds(simulations, inverse, answer, raw, baseline, validations["answer"]),
         )
@@ -309,9 +333,30 @@ class Run:
         return self._progress(title)
 
 
+def _evidence(inverse: Inverse | PopulationGenerator, problem: Problem) -> dict[str, Any]:
+    """What validation may ask of an inverse; nothing of a generator of the population itself."""
+    if isinstance(inverse, PopulationGenerator):
+        return {}
+    drawer = Confined(inverse, problem.prior)
+    structured = inverse.config.embedding.kind != "none"
+    return {
+        "inverse": drawer,
+        "log_ratio": inverse.log_ratio if inverse.has_density else None,
+        "members": inverse.each if len(inverse.members) > 1 else (),
+        "embed": inverse.embed if structured else None,
+    }
+
+
+def _regularised(config: TrainConfig) -> RganConfig:
+    """The settings of the regularised generator among those of training."""
+    names = ("steps", "batch_size", "hidden", "layers", "gamma", "averaging", "evaluations",
+             "patience")  # fmt: skip
+    return RganConfig(**{name: getattr(config, name) for name in names})
+
+
 def _seconds(
     simulations: Simulations,
-    inverse: Inverse,
+    inverse: Inverse | PopulationGenerator,
     answer: Samples,
     raw: Samples,
     baseline: Samples | None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from invgan.gan import Inverse
+from invgan.gan import Inverse, PopulationGenerator
 from invgan.problem import Problem
 from invgan.samples import Samples, Simulations
 from invgan.validation import Validation
@@ -32,7 +32,7 @@ class Solution:
 
     problem: Problem
     simulations: Simulations
-    inverse: Inverse
+    inverse: Inverse | PopulationGenerator
     samples: Samples
     raw: Samples
     validation: Validation

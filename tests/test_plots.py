@@ -185,6 +185,47 @@ def test_names_are_plain_text(name):
     assert len(figure.axes[2].get_xlabel()) <= 42
 
 
+LEVELS = np.linspace(0.05, 0.95, 19)
+BAND = LEVELS - 0.04, LEVELS + 0.04
+
+
+def _calibration(ranks, names, coverage=LEVELS):
+    curves = {"densest": np.asarray(coverage), "TARP": LEVELS + 0.01}
+    figure = _drawn(plots.plot_calibration(LEVELS, curves, ranks, names, BAND))
+    left, right = figure.subfigs
+    return left.axes[0], right.axes
+
+
+@pytest.mark.parametrize("width", [1, 2, 7, 12])
+def test_calibration_is_drawn_as_coverage_and_as_gaps_of_the_ranks(width):
+    gaps = 0.01 * np.arange(1, width + 1)[:, None] * np.sin(np.pi * LEVELS)
+    coverage, ranks = _calibration(LEVELS + gaps, _names(width), LEVELS**2)
+    lines = {line.get_label(): line.get_xydata() for line in coverage.lines}
+    np.testing.assert_allclose(lines["densest"], np.stack([LEVELS, LEVELS**2], axis=1))
+    np.testing.assert_allclose(lines["TARP"][:, 1], LEVELS + 0.01)
+    assert [axes.get_title(loc="left") for axes in ranks] == list(_names(width))
+    for axes, gap in zip(ranks, gaps, strict=True):
+        np.testing.assert_allclose(axes.lines[-1].get_ydata(), gap, atol=1e-12)
+        (band,) = axes.collections
+        ends = band.get_paths()[0].vertices[:, 1]
+        assert (ends.min(), ends.max()) == pytest.approx((-0.04, 0.04))
+        assert axes.get_ylim() == ranks[0].get_ylim(), "gaps are seen on one scale"
+
+
+def test_of_many_ranks_those_that_stray_most_are_drawn():
+    gaps = 0.001 * np.arange(15)[::-1, None] * np.ones_like(LEVELS)
+    gaps[14] = -0.2
+    _, ranks = _calibration(LEVELS + gaps, _names(15))
+    kept = [axes.get_title(loc="left") for axes in ranks]
+    assert kept == [*_names(11), "x15"]
+    assert len(kept) == plots.MAX_RANKS
+
+
+@pytest.mark.parametrize("name", ["$a$", "a\\frac$", "<b>", "n" * 200])
+def test_names_of_ranks_are_plain_text(name):
+    _calibration(np.stack([LEVELS]), (name,))
+
+
 def _history(steps=300):
     rng = np.random.default_rng(0)
     keys = (

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from invgan.calibration import calibrate
 from invgan.errors import InputError
 from invgan.priors import Prior
 from invgan.problem import Problem
 from invgan.report import SCHEMA, Findings, words, write_report
+from invgan.report.figures import figures
 from invgan.samples import Samples, Simulations
 from invgan.validation import Measure, Validation
 
@@ -378,7 +380,7 @@ def test_the_same_findings_give_the_same_report(tmp_path):
     assert results[0] == results[1]
 
 
-def _posterior(stochastic, rows):
+def _posterior(stochastic, rows, noise=None):
     rng = np.random.default_rng(1)
     names = tuple(f"p{j}" for j in range(12))
     prior = Prior({name: stats.norm() for name in names})
@@ -388,7 +390,12 @@ def _posterior(stochastic, rows):
         else (lambda x: x[:, :3])
     )
     problem = Problem(
-        model, prior, rng.normal(size=(rows, 3)), stochastic=stochastic, question="posterior"
+        model,
+        prior,
+        rng.normal(size=(rows, 3)),
+        stochastic=stochastic,
+        noise=noise,
+        question="posterior",
     )
 
     def outputs(x):
@@ -409,11 +416,200 @@ def _posterior(stochastic, rows):
 def test_the_posterior_question(tmp_path, stochastic, rows):
     page = _Reader(write_report(_posterior(stochastic, rows), tmp_path).read_text(encoding="utf-8"))
     assert "Which parameters explain this experiment?" in page.text
-    assert "The posterior question has no MCMC baseline yet" in page.text
+    assert "No MCMC baseline: it needs the likelihood" in page.text
     assert "Correction" not in page.text
     assert "what was observed is the vertical lines" in page.text
     assert re.search(r"8 of 12 that the observations moved most", page.text)
     assert ("repeated 4 times" in page.text) is (rows == 4)
+
+
+class _Narrow:
+    """Draws for y = x + noise of half the right width, so that there is something to tell."""
+
+    def draw(self, y, *, seed=0):
+        return y / 2 + 0.5 * np.sqrt(0.5) * np.random.default_rng(seed).normal(size=y.shape)
+
+
+def _calibrated(width):
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(900, width))
+    names = tuple(f"p{j}" for j in range(width))
+    return calibrate(_Narrow(), x, x + rng.normal(size=x.shape), names=names, draws=20)
+
+
+ROUNDS = [
+    {"round": 1, "simulations": 1500, "prior_mass": 1.0, "inside": 123},
+    {"round": 2, "simulations": 1503, "prior_mass": 0.0816, "inside": 1501, "stretch": 1.2,
+     "heldout": float("inf")},
+]  # fmt: skip
+MEMBER = {
+    "head": "flow",
+    "heads": {"linear": 1.3125, "small": 1.2125, "flow": 1.1125},
+    "steps": 6000,
+    "kept_step": 4500,
+    "divergence": 0.00312,
+    "divergence_of_head": 0.0213,
+    "judge": {"gain": 0.0412, "error": 0.0051, "effective_share": 0.8123, "used": True},
+}
+
+
+def _steps(kept, **more):
+    """The rounds of an iterated solution, as `invgan.mixing` describes them."""
+    return [
+        {"round": k, "steps": 1 + 16 * k, "gain": 0.2, "ks": {"y": 0.2125 / (1 + k), "z": 0.01},
+         "c2st": 0.7125 - 0.2 * k, "energy": 0.0625, "excess": 2.0 - k, "effective_share": 0.4321,
+         "distinct": 0.75, "kept": k == kept, **more}
+        for k in range(2)
+    ]  # fmt: skip
+
+
+def _iterated(kept=1, converged=True):
+    """The noise of the model has nothing to do with what is shown."""
+    findings = _findings()
+    info = {"method": "cgan-iterated", "rounds": _steps(kept), "distinct": 0.75,
+            "effective_share": 0.01, "converged": converged}  # fmt: skip
+    return replace(findings, samples=replace(findings.samples, info=info))
+
+
+@pytest.fixture(scope="module")
+def deep(tmp_path_factory):
+    """A posterior by rounds, beside MCMC, with its calibration and its training."""
+    bare = _posterior(False, 2, {"normal": 0.1})
+    info = {"rounds": ROUNDS, "regions": [{"low": [0.0], "high": [1.0]}]}
+    validation = replace(bare.validation, info={"calibration": _calibrated(12).to_dict()})
+    findings = replace(
+        bare,
+        simulations=replace(bare.simulations, info=info),
+        validation=validation,
+        baseline=replace(bare.samples, x=bare.samples.x + 0.01),
+        comparison={"C2ST in x": 0.5321},
+        training={**MEMBER, "members": [MEMBER], "device": "cpu"},
+    )
+    path = write_report(findings, tmp_path_factory.mktemp("deep"))
+    return findings, path, _Reader(path.read_text(encoding="utf-8"))
+
+
+def _rows(path):
+    """The text of every row of every table."""
+    rows = re.findall(r"<tr>.*?</tr>", path.read_text(encoding="utf-8"), re.DOTALL)
+    return [_Reader(row).text for row in rows]
+
+
+def test_calibration_stands_there_as_a_figure_and_in_words(deep):
+    findings, path, page = deep
+    sentences = findings.validation.info["calibration"]["sentences"]
+    assert len(sentences) == 14, "the lie was found out in every parameter"
+    assert all(sentence in page.text for sentence in sentences[:6])
+    assert f"by the ranks of {len(sentences) - 6} others (results.json)" in page.text
+    assert "the 12 of 13 that stray most" in page.text
+    assert (path.parent / "figures" / "calibration.png").is_file()
+    assert len(page.tags("img")) == 3
+
+
+def test_rounds_of_simulation_stand_there(deep):
+    _, path, page = deep
+    assert "1 1,500 1 123" in _rows(path)
+    assert "2 1,503 0.0816 1,501" in _rows(path)
+    assert "What was learnt holds for these observations alone" in page.text
+    assert "prior, cut" in page.text
+    assert "which serves other observations too" not in page.text
+
+
+def test_training_stands_there_without_any_history(deep):
+    _, path, page = deep
+    assert "flow head, which held-out pairs like better than linear and small" in page.text
+    assert "from 0.021 nats to 0.0031 nats, and is kept as it was at step 4,500" in page.text
+    assert "0.0412 ± 0.0051 nats a pair, so it is used" in page.text
+    assert "flow 1.312 1.212 1.113 0.0213 0.00312 4,500 0.0412 0.0051 yes" in _rows(path)
+
+
+def test_a_posterior_beside_mcmc_shows_both(deep):
+    findings, _, page = deep
+    assert "Distance between the two answers C2ST in x 0.5321" in page.text
+    assert "No MCMC baseline" not in page.text
+    assert "corner plot of the answer, over MCMC" in [i["alt"] for i in page.tags("img")]
+    drawn = figures(findings)
+    assert [t.get_text() for t in drawn["corner"].legends[0].texts] == ["cGAN", "MCMC"]
+    beside = drawn["figure6"].subfigs[1].legends[0].texts
+    assert "model at MCMC draws" in [t.get_text() for t in beside]
+
+
+def test_results_hold_each_of_these_once(deep):
+    findings, path, _ = deep
+    found = _strict(path.parent / "results.json")
+    assert found["calibration"] == findings.validation.info["calibration"]
+    assert found["rounds"]["simulations"][1] == {**ROUNDS[1], "heldout": None}
+    assert found["rounds"]["answer"] == []
+    assert found["training"]["members"] == [MEMBER]
+    assert found["simulations"]["info"] == found["verdicts"]["cgan"]["info"] == {}
+    assert set(found["quantiles"]["p0"]) == {"cut_prior", "cgan", "mcmc"}
+
+
+def test_rounds_of_the_iterated_solution_take_the_place_of_the_correction(tmp_path):
+    path = write_report(_iterated(), tmp_path)
+    page = _Reader(path.read_text(encoding="utf-8"))
+    assert (
+        "(round 0) is wider than the population by that noise, and is not the answer" in page.text
+    )
+    assert "round 1 cannot be told from the observations" in page.text
+    assert "Correction" not in page.text
+    assert "0 1 0.2125 0.7125 0.0625 0.4321" in _rows(path)
+    assert "1 17 0.1062 0.5125 0.0625 0.4321 ✓ kept" in _rows(path)
+    results = _strict(tmp_path / "results.json")
+    assert results["rounds"]["answer"] == _steps(1)
+    draws = results["costs"]["cgan"]["draws"]
+    assert results["costs"]["cgan"]["effective_samples"] == pytest.approx(0.75 * draws)
+
+
+@pytest.mark.parametrize(
+    ("kept", "converged", "saying"),
+    [
+        (1, False, "None of them passed; round 1 comes nearest"),
+        (0, True, "too small to matter: round 0 passed"),
+    ],
+)
+def test_it_says_how_the_rounds_ended(kept, converged, saying):
+    assert saying in words.iterated(_iterated(kept, converged))
+
+
+def test_other_answers_have_no_rounds():
+    assert words.iterated(_findings()) is None
+    assert words.correction(_iterated()) is None
+    findings = _findings()
+    info = {"rounds": _steps(1), "method": "cgan"}
+    other = replace(findings, samples=replace(findings.samples, info=info))
+    assert other.rounds == {"simulations": [], "answer": []}
+
+
+@pytest.mark.parametrize(
+    ("change", "saying"),
+    [
+        ({"head": "none", "heads": {"none": 0.0}}, "There was no head start"),
+        ({"heads": {"flow": 1.0}}, "The head start is the flow head."),
+        ({"kept_step": 0}, "so that the head alone is kept"),
+        ({"judge": {**MEMBER["judge"], "used": False}}, "not beyond doubt: it is not used"),
+        ({"members": [MEMBER] * 3}, "3 samplers were trained"),
+        ({"divergence": None}, "to an unknown value"),
+    ],
+)
+def test_training_is_told_as_it_went(change, saying):
+    assert saying in " ".join(words.training({**MEMBER, **change}))
+
+
+def test_what_is_not_known_of_training_is_not_told():
+    assert words.training({}) == []
+    assert words.training({"surrogate_error": 0.1}) == []
+    assert len(words.training({**MEMBER, "judge": {"used": False}})) == 2
+
+
+def test_members_have_a_row_each(tmp_path):
+    other = {**MEMBER, "head": "none", "heads": {"none": 0.0}, "judge": {"used": False}}
+    findings = replace(_without_draws(_findings()), history=(), training={
+        **MEMBER, "members": [MEMBER, other]})  # fmt: skip
+    rows = _rows(write_report(findings, tmp_path))
+    dash = "\N{EN DASH}"
+    assert "1 flow 1.312 1.212 1.113 0.0213 0.00312 4,500 0.0412 0.0051 yes" in rows
+    assert f"2 none {dash} {dash} {dash} 0.0213 0.00312 4,500 {dash} {dash} no" in rows
 
 
 def test_a_file_in_the_way_is_an_error_that_says_so(tmp_path):

@@ -7,6 +7,7 @@ its last reference.
 from matplotlib.figure import Figure
 
 from invgan.plots.answer import plot_answer
+from invgan.plots.calibration import MAX_RANKS, plot_calibration
 from invgan.plots.columns import strongest
 from invgan.plots.figure6 import plot_figure6
 from invgan.plots.history import LEAST_DIVERGENCE, plot_history
@@ -20,10 +21,12 @@ __all__ = [
     "LEAST_DIVERGENCE",
     "MAX_CORNER",
     "MAX_OUTPUTS",
+    "MAX_RANKS",
     "Figure",
     "Surface",
     "interpolate",
     "plot_answer",
+    "plot_calibration",
     "plot_corner",
     "plot_figure6",
     "plot_history",

@@ -61,6 +61,8 @@ def _effective(f: Findings, road: str) -> float | None:
     info = f.roads[road].info
     if road == "mcmc" or "effective_samples" in info:
         return info.get("effective_samples")
+    if f.iterated:
+        return float(info.get("distinct", 1.0)) * len(f.samples)
     drawn = len(f.samples if f.raw is None else f.raw)
     return min(float(info.get("effective_share", 1.0)) * drawn, float(len(f.samples)))
 

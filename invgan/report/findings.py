@@ -29,6 +29,8 @@ class Findings:
         baseline_validation: what the model says of these.
         comparison: cGAN against MCMC: figures by name, as in ``{"C2ST in x": 0.51}``.
         history: rows of the training history, as `invgan.plots.plot_history` takes them.
+        training: what held-out pairs decided in training, as `Inverse.info` holds it: head,
+            heads, divergence, divergence_of_head, kept_step, judge, members; {} where unknown.
         settings: the resolved configuration.
         seconds: wall seconds by stage: simulate, train, sample, correct, mcmc, validate.
     """
@@ -43,8 +45,33 @@ class Findings:
     baseline_validation: Validation | None = None
     comparison: Mapping[str, float] | None = None
     history: Sequence[Mapping[str, Any]] = ()
+    training: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def iterated(self) -> bool:
+        """Whether the answer is the iterated solution of a model with noise."""
+        return self.samples.info.get("method") == "cgan-iterated"
+
+    @property
+    def cut(self) -> bool:
+        """Whether the simulations are draws of a prior that rounds have cut."""
+        return bool(self.simulations.info.get("regions"))
+
+    @property
+    def calibration(self) -> Mapping[str, Any]:
+        """Curves and sentences of the inverse's calibration; {} where it was not checked."""
+        found: Mapping[str, Any] = self.validation.info.get("calibration") or {}
+        return found
+
+    @property
+    def rounds(self) -> dict[str, list[dict[str, Any]]]:
+        """The rounds of simulation, and those of the iterated solution; empty where none were."""
+        return {
+            "simulations": list(self.simulations.info.get("rounds", ())),
+            "answer": list(self.samples.info.get("rounds", ())) if self.iterated else [],
+        }
 
     @property
     def roads(self) -> dict[str, Samples]:

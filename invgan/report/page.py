@@ -37,6 +37,11 @@ def page(findings: Findings, found: dict[str, Any], images: dict[str, Any]) -> s
         meanings=_meanings(found["measures"]),
         distances=_distances(found["comparison"]),
         correction=words.correction(findings),
+        iterated=words.iterated(findings),
+        calibration_told=words.calibration(findings),
+        cut=findings.cut,
+        training_told=words.training(found["training"]),
+        members=_members(found["training"]),
         captions=words.captions(findings),
         images=images,
         listing="\n".join(_listing(found["settings"])),
@@ -52,6 +57,20 @@ def _measure_rows(measures: dict[str, list[dict[str, Any]]]) -> list[dict[str, A
             blank = {"name": key[0], "output": key[1], "cells": {}}
             rows.setdefault(key, blank)["cells"][road] = entry
     return list(rows.values())
+
+
+def _members(training: dict[str, Any]) -> list[dict[str, Any]]:
+    """One row for each trained sampler; a head that is none has no figure."""
+    members = training.get("members") or ([training] if "head" in training else [])
+    return [
+        {
+            **dict.fromkeys(("head", "divergence_of_head", "divergence", "kept_step")),
+            **member,
+            "heads": {k: v for k, v in member.get("heads", {}).items() if k != "none"},
+            "judge": member.get("judge", {}),
+        }
+        for member in members
+    ]
 
 
 def _meanings(measures: dict[str, list[dict[str, Any]]]) -> dict[str, str]:

@@ -26,6 +26,7 @@ SCHEMA = 1
 
 _PACKAGES = ("invgan", "torch", "numpy", "scipy", "zuko", "emcee")
 _FAILED_SHOWN = 5
+_ELSEWHERE = ("calibration", "rounds", "regions")
 
 
 def results(f: Findings) -> dict[str, Any]:
@@ -40,16 +41,19 @@ def results(f: Findings) -> dict[str, Any]:
         "observed": words.observed(f.problem),
         "key": totals(f),
         "verdicts": {
-            road: {"verdict": v.verdict, "reasons": v.reasons, "info": v.info}
+            road: {"verdict": v.verdict, "reasons": v.reasons, "info": _without(v.info)}
             for road, v in f.validations.items()
         },
         "measures": {road: [asdict(m) for m in v.measures] for road, v in f.validations.items()},
+        "calibration": f.calibration,
         "comparison": f.comparison or {},
         "no_baseline": words.no_baseline(f),
         "costs": costs(f),
         "quantiles": _quantiles(f),
-        "info": {road: s.info for road, s in f.roads.items()},
+        "info": {road: _without(s.info) for road, s in f.roads.items()},
         "simulations": _simulated(f.simulations),
+        "rounds": f.rounds,
+        "training": f.training,
         "stages": stages(f),
         "seeds": _seeds(f),
         "settings": f.settings,
@@ -59,11 +63,17 @@ def results(f: Findings) -> dict[str, Any]:
     return plain
 
 
+def _without(info: Mapping[str, Any]) -> dict[str, Any]:
+    """What is not told elsewhere, and is a finding."""
+    return {key: value for key, value in info.items() if key not in _ELSEWHERE}
+
+
 def _quantiles(f: Findings) -> dict[str, dict[str, dict[str, float]]]:
     """Mean, sd and quantiles of every parameter: before, and after by either road."""
     s = f.simulations
     prior = np.concatenate([s.x, s.failed]) if len(s.failed) else s.x
-    clouds = {"prior": (prior, np.ones(len(prior))), "cgan": (f.samples.x, f.samples.weights)}
+    before = "cut_prior" if f.cut else "prior"
+    clouds = {before: (prior, np.ones(len(prior))), "cgan": (f.samples.x, f.samples.weights)}
     if f.baseline is not None:
         clouds["mcmc"] = (f.baseline.x, f.baseline.weights)
     return {
@@ -84,7 +94,7 @@ def _simulated(simulations: Simulations) -> dict[str, Any]:
         "finite": len(simulations),
         "failed": len(simulations.failed),
         "first_failed": simulations.failed[:_FAILED_SHOWN],
-        "info": simulations.info,
+        "info": _without(simulations.info),
     }
 
 
