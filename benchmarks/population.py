@@ -89,6 +89,7 @@ def measure(
         "ratio": info.get("ratio", "none"),
         "divergence": solution.inverse.info["divergence"],
         "divergence_of_head": solution.inverse.info["divergence_of_head"],
+        "judge": solution.inverse.info["judge"],
         "kept_step": solution.inverse.info["kept_step"],
         "measures": {f"{m.name}/{m.output}": m.value for m in solution.validation.measures},
         "reasons": solution.validation.reasons,

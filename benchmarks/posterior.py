@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import sbibm_tasks
 import torch
 from numpy.typing import NDArray
 
 import invgan as ig
-import sbibm_tasks
 from invgan.calibration import calibrate
 from invgan.metrics import c2st
 

@@ -220,7 +220,7 @@ class Run:
 
     def _sample(self) -> tuple[Samples, Samples]:
         """The answer and, before correction or iteration, the generator's draws."""
-        here, inverse, n = self._confined(), self._before("train"), self.settings.sample.n
+        inverse, here, n = self._before("train"), self._confined(), self.settings.sample.n
         correcting = self.settings.sample.correct and here.question == "population"
         seed = self._seeds["sample"]
         with self._bar("sample") as advance:
@@ -370,6 +370,6 @@ def _seconds(
         infos["mcmc"] = baseline.info
     infos["validate"] = validation.info
     seconds = {name: float(info.get("seconds", 0)) for name, info in infos.items()}
-    if "correct" in seconds:
+    if "correct" in seconds and answer.info.get("method") != "cgan-iterated":
         seconds["correct"] -= seconds["sample"]
     return seconds

@@ -34,6 +34,7 @@ _FEWEST_ROWS = 20
 _SIGNIFICANT = 2.0
 _LARGEST_SCORE = 6.0
 _LARGEST_LOG_RATIO = 20.0
+_SMALLEST_LOG = -50.0
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,9 @@ def _held_out(build: Callable[[int, int], Any], points: Array, labels: Array, se
             warnings.simplefilter("ignore", ConvergenceWarning)
             machine = build(seed, int((fold != k).sum()))
             machine.fit(points[fold != k], labels[fold != k])
-        probability = machine.predict_log_proba(points[fold == k])
+        # Far from the other cloud a probability rounds to zero.
+        with np.errstate(divide="ignore"):
+            probability = np.maximum(machine.predict_log_proba(points[fold == k]), _SMALLEST_LOG)
         odds[fold == k] = probability[:, 1] - probability[:, 0]
     return odds
 

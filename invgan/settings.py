@@ -208,7 +208,8 @@ class TrainConfig(Section):
     )
     judge: bool = Field(
         default=True,
-        description="correct draws by a classifier's density ratio where held-out pairs gain",
+        description="for models with noise: correct draws by a classifier's density ratio where "
+        "held-out pairs gain",
     )
     focus: float = Field(
         default=0.25,

@@ -11,7 +11,9 @@ from invgan.samples import Simulations
 from invgan.settings import TrainConfig
 from invgan.simulation import simulate
 
-SMALL = TrainConfig(head_steps=300, steps=60, hidden=32, layers=2, evaluations=3, batch_size=256)
+SMALL = TrainConfig(
+    head="linear", head_steps=300, steps=60, hidden=32, layers=2, evaluations=3, batch_size=256
+)
 
 
 def add(x: np.ndarray) -> np.ndarray:

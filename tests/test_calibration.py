@@ -154,6 +154,7 @@ def test_the_prior_passes_every_check_that_does_not_look_at_the_outputs() -> Non
     for u in (*found.ranks[:, :2].T, found.region, found.tarp):
         assert largest_gap(u) < floor(3000)
     assert largest_gap(found.ranks[:, 2]) > 0.2
+    assert "too far from the parameters of simulations with like outputs" in found.finding(2)
 
 
 def test_distances_rank_evenly_about_any_point_that_does_not_know_x() -> None:

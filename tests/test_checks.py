@@ -45,10 +45,10 @@ class Exact:
         return np.full(len(y), True)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_exact_draws_pass(seed: int, sum_problem: Problem, sum_simulations: Simulations) -> None:
     found = validate(
-        sum_problem, draws(exact_sum(6000, seed)), simulations=sum_simulations,
+        sum_problem, draws(exact_sum(2000, seed)), simulations=sum_simulations,
         inverse=Exact(), seed=seed,
     )  # fmt: skip
     assert found.verdict == "consistent", found.reasons
@@ -60,29 +60,29 @@ def test_exact_draws_pass(seed: int, sum_problem: Problem, sum_simulations: Simu
 
 
 def test_a_shift_is_caught(sum_problem: Problem) -> None:
-    assert {"KS", "Wasserstein-1 / sd"} <= failed(sum_problem, exact_sum(6000, 1) + 0.1)
+    assert {"KS", "Wasserstein-1 / sd"} <= failed(sum_problem, exact_sum(2000, 1) + 0.1)
 
 
 @pytest.mark.parametrize("factor", [0.7, 1.4])
 def test_a_wrong_width_is_caught(factor: float, sum_problem: Problem) -> None:
-    x = 0.5 + factor * (exact_sum(6000, 1) - 0.5)
+    x = 0.5 + factor * (exact_sum(2000, 1) - 0.5)
     assert {"KS", "Wasserstein-1 / sd", "energy distance", "C2ST"} <= failed(sum_problem, x)
 
 
 def test_a_missing_mode_of_the_outputs_is_caught(sum_problem: Problem) -> None:
-    modes = np.random.default_rng(1).normal([[-1.0], [1.0]], 0.2, (2, 3000)).reshape(-1, 1)
+    modes = np.random.default_rng(1).normal([[-1.0], [1.0]], 0.2, (2, 2000)).reshape(-1, 1)
     problem = Problem(sum_problem.model, sum_problem.prior, modes)
-    one = np.stack([modes[3000:, 0] / 2 + 0.1, modes[3000:, 0] / 2 - 0.1], axis=1)
+    one = np.stack([modes[2000:, 0] / 2 + 0.1, modes[2000:, 0] / 2 - 0.1], axis=1)
     assert {"KS", "C2ST"} <= failed(problem, one)
 
 
 def test_wrong_dependence_between_outputs_is_caught_jointly() -> None:
     """Right marginals, wrong correlation: only the joint measures can tell."""
     prior = Prior(x1=stats.norm(), x2=stats.norm())
-    table = np.random.default_rng(1).multivariate_normal([0, 0], [[1, 0.8], [0.8, 1]], 5000)
+    table = np.random.default_rng(1).multivariate_normal([0, 0], [[1, 0.8], [0.8, 1]], 2500)
     problem = Problem(lambda x: x, prior, table)
-    x = np.random.default_rng(2).normal(size=(5000, 2))
-    samples = Samples(x, None, np.ones(5000), ("x1", "x2"), ("y1", "y2"))
+    x = np.random.default_rng(2).normal(size=(2500, 2))
+    samples = Samples(x, None, np.ones(2500), ("x1", "x2"), ("y1", "y2"))
     found = validate(problem, samples, seed=1)
     names = {m.name for m in found.measures if not m.passed}
     assert "C2ST" in names
@@ -95,8 +95,8 @@ def test_an_answer_far_from_the_prior_is_caught_by_the_divergences(
 ) -> None:
     """Right push-forward, but x1 = x2: the draws collapse onto a line of the solutions."""
     own = {"answer against simulations KS", "answer against simulations C2ST"}
-    y = np.random.default_rng(1).normal(1, 0.5, 6000)
-    spread = np.random.default_rng(2).normal(0, 0.02, 6000)
+    y = np.random.default_rng(1).normal(1, 0.5, 2000)
+    spread = np.random.default_rng(2).normal(0, 0.02, 2000)
     x = np.stack([y / 2 + spread, y / 2 - spread], axis=1)
     names = failed(sum_problem, x, simulations=sum_simulations)
     assert names == {"KL gap"} | own
@@ -107,32 +107,32 @@ def test_a_branch_that_is_drawn_too_often_is_caught_by_simulations_with_the_same
     problem = Problem(lambda x: x**2, Prior(x=stats.norm()), stats.uniform(0.5, 1))
     simulations = simulate(problem, 20_000, seed=1)
     rng = np.random.default_rng(1)
-    size = np.sqrt(rng.uniform(0.5, 1.5, 5000))
+    size = np.sqrt(rng.uniform(0.5, 1.5, 2000))
     for share in (0.5, 0.8):
-        x = np.where(rng.random(5000) < share, size, -size)[:, None]
-        samples = Samples(x, None, np.ones(5000), ("x",), ("y",))
+        x = np.where(rng.random(2000) < share, size, -size)[:, None]
+        samples = Samples(x, None, np.ones(2000), ("x",), ("y",))
         found = validate(problem, samples, simulations=simulations)
         gap = next(m for m in found.measures if m.name == "answer against simulations KS")
         assert gap.passed == (share == 0.5)
-        assert gap.value == pytest.approx(share - 0.5, abs=0.03)
+        assert gap.value == pytest.approx(share - 0.5, abs=0.04)
         assert (found.verdict == "consistent") == (share == 0.5), found.reasons
 
 
 def test_an_answer_that_is_not_the_inverse_s_is_caught() -> None:
-    """Ten parameters: too many for neighbours and divergences, but the inverse is right."""
-    prior = Prior({f"x{j}": stats.norm() for j in range(10)})
-    problem = Problem(lambda x: x[:, :5], prior, [stats.norm(0.3, 0.5)] * 5)
+    """Eight parameters: too many for neighbours and divergences, but the inverse is right."""
+    prior = Prior({f"x{j}": stats.norm() for j in range(8)})
+    problem = Problem(lambda x: x[:, :4], prior, [stats.norm(0.3, 0.5)] * 4)
 
     class Inverse(Exact):
         def draw(self, y: np.ndarray, *, seed: int = 0) -> np.ndarray:
             return np.hstack([y, np.random.default_rng(seed).normal(size=y.shape)])
 
-    simulations = simulate(problem, 10_000, seed=1)
-    y = problem.observations.sample(3000, np.random.default_rng(1))
+    simulations = simulate(problem, 6000, seed=1)
+    y = problem.observations.sample(1500, np.random.default_rng(1))
     x = Inverse().draw(y, seed=1)
-    for factor, verdict in ((1, "consistent"), (0.6, "not consistent")):
-        narrow = np.hstack([x[:, :5], factor * x[:, 5:]])
-        samples = Samples(narrow, None, np.ones(3000), prior.names, problem.outputs)
+    for factor, verdict in ((1, "consistent"), (0.5, "not consistent")):
+        narrow = np.hstack([x[:, :4], factor * x[:, 4:]])
+        samples = Samples(narrow, None, np.ones(1500), prior.names, problem.outputs)
         found = validate(problem, samples, simulations=simulations, inverse=Inverse())
         failed = {m.name for m in found.measures if not m.passed}
         assert found.verdict == verdict
@@ -140,8 +140,8 @@ def test_an_answer_that_is_not_the_inverse_s_is_caught() -> None:
 
 
 def test_draws_that_depend_on_each_other_count_for_less(sum_problem: Problem) -> None:
-    """A chain of 100 independent draws, each 50 times over: KS is large, and must be."""
-    x = np.repeat(exact_sum(100, 4), 50, axis=0)
+    """A chain of 100 independent draws, each 20 times over: KS is large, and must be."""
+    x = np.repeat(exact_sum(100, 4), 20, axis=0)
     plain, chain = (validate(sum_problem, draws(x, **info)) for info in (
         {}, {"effective_samples": 100.0}))  # fmt: skip
     assert plain.verdict == "not consistent"
@@ -154,7 +154,7 @@ def test_the_divergences_agree_with_the_closed_form(
 ) -> None:
     """KL(N(1, 1/4) || N(0, 2)) among the outputs, and the same among the parameters."""
     exact = 0.5 * (0.25 / 2 + 1 / 2 - 1 + math.log(2 / 0.25))
-    found = validate(sum_problem, draws(exact_sum(6000, 3)), simulations=sum_simulations, seed=1)
+    found = validate(sum_problem, draws(exact_sum(2000, 3)), simulations=sum_simulations, seed=1)
     assert found["KL(P_Y || q_Y)"] == pytest.approx(exact, abs=0.06)
     assert found["KL(P_X || q)"] == pytest.approx(exact, abs=0.06)
 
@@ -166,7 +166,7 @@ def test_an_inverse_that_lies_is_caught_without_a_reference(
     """Its push-forward is right whatever the lie: only held-out pairs can tell."""
     simulations = simulate(sum_problem, 20_000, seed=4)
     names = failed(
-        sum_problem, exact_sum(6000, 1), simulations=simulations, inverse=Exact(shift, width)
+        sum_problem, exact_sum(2000, 1), simulations=simulations, inverse=Exact(shift, width)
     )
     assert names & {"self-consistency KS", "self-consistency C2ST"}
     assert not {n for n in names if not n.startswith(("self-consistency", "answer against inv"))}
@@ -178,11 +178,11 @@ def test_lost_draws_are_caught() -> None:
         Prior(x1=stats.norm(), x2=stats.norm()),
         stats.norm(1, 0.5),
     )
-    assert "lost draws" in failed(problem, exact_sum(3000, 1))
+    assert "lost draws" in failed(problem, exact_sum(2000, 1))
 
 
 def test_a_doubt_of_the_road_itself_is_a_reason(sum_problem: Problem) -> None:
-    samples = draws(exact_sum(3000, 1), converged=False, message="the chain is too short")
+    samples = draws(exact_sum(2000, 1), converged=False, message="the chain is too short")
     found = validate(sum_problem, samples, seed=1)
     assert found.verdict == "not consistent"
     assert "the chain is too short" in found.reasons
@@ -297,15 +297,15 @@ def folded() -> tuple[Problem, Simulations]:
 
     prior = Prior(x1=stats.norm(), x2=stats.norm())
     problem = Problem(model, prior, SEEN, stochastic=True, question="posterior")
-    return problem, simulate(problem, 40_000, seed=1)
+    return problem, simulate(problem, 20_000, seed=1)
 
 
 def judged(
     folded: tuple[Problem, Simulations], inverse: Posterior, answer: Posterior | None = None,
     **more: object,
 ) -> Validation:  # fmt: skip
-    x = (answer or inverse).draw(np.repeat(SEEN, 3000, axis=0), seed=11)
-    samples = Samples(x, None, np.ones(3000), ("x1", "x2"), ("y1", "y2"))
+    x = (answer or inverse).draw(np.repeat(SEEN, 1500, axis=0), seed=11)
+    samples = Samples(x, None, np.ones(1500), ("x1", "x2"), ("y1", "y2"))
     problem, simulations = folded
     return validate(problem, samples, simulations=simulations, inverse=inverse, seed=2, **more)
 
@@ -316,19 +316,19 @@ def test_an_exact_posterior_is_consistent_and_says_how_well_it_covers(
     exact = Posterior()
     found = judged(folded, exact, log_ratio=exact.log_ratio, members=[exact, Posterior()])
     assert found.verdict == "consistent", found.reasons
-    assert "of 1333 held-out x" in found.reasons[1]
+    assert "of 666 held-out x" in found.reasons[1]
     calibration = json.loads(json.dumps(found.to_dict()))["info"]["calibration"]
     assert calibration["by_density"]
     for level in (0.5, 0.8, 0.95):
-        assert calibration["coverage"][f"{level:g}"] == pytest.approx(level, abs=0.05)
+        assert calibration["coverage"][f"{level:g}"] == pytest.approx(level, abs=0.06)
     assert found["ensemble disagreement"] < 0.2
 
 
 @pytest.mark.parametrize(
     ("lie", "figure"),
     [
-        (Posterior(width=1.4), "coverage at 50%"),
-        (Posterior(width=0.7), "coverage at 80%"),
+        (Posterior(width=1.4), "coverage at 50 %"),
+        (Posterior(width=0.7), "coverage at 80 %"),
         (Posterior(bias=0.6), "ranks"),
         (Posterior(minus=0.0), "ranks"),
         (Posterior(minus=0.2), "ranks"),
@@ -383,13 +383,13 @@ def test_an_observation_from_another_model_is_not_answerable() -> None:
 
 
 def test_two_answers_are_compared_with_their_costs() -> None:
-    a = draws(exact_sum(3000, 1), method="cgan", seconds=2.0, model_evaluations=10)
-    b = draws(exact_sum(3000, 2), method="mcmc", seconds=4.0, effective_samples=100.0)
+    a = draws(exact_sum(2000, 1), method="cgan", seconds=2.0, model_evaluations=10)
+    b = draws(exact_sum(2000, 2), method="mcmc", seconds=4.0, effective_samples=100.0)
     found = compare(a, b)
     assert found["C2ST in x"] < 0.53
     assert found["model_evaluations (cgan)"] == 10
     assert found["effective draws a second (mcmc)"] == 25
-    far = compare(draws(exact_sum(3000, 1) + 1), b)
+    far = compare(draws(exact_sum(2000, 1) + 1), b)
     assert far["C2ST in x"] > 0.7
     assert far["largest Wasserstein-1 in x / sd"] > 1
 

@@ -15,8 +15,8 @@ from invgan.errors import InputError
 from invgan.gan import Inverse, sample, train
 from invgan.gan.checkpoint import State
 from invgan.gan.device import choose_device, generator_on
-from invgan.gan.judge import divergence
 from invgan.gan.heads import build_head, log_prob
+from invgan.gan.judge import divergence
 from invgan.gan.losses import critic_loss, generator_loss, gradient_penalty
 from invgan.gan.networks import Critic, Generator, initialise, perceptron
 from invgan.gan.stage import Pairs, Plan, decay, run_stage
@@ -27,7 +27,7 @@ from invgan.samples import Simulations
 from invgan.settings import TrainConfig
 from invgan.simulation import evaluate, simulate
 
-HEADS = ["flow", "gaussian", "none"]
+HEADS = ["flow", "small", "linear", "gaussian", "none"]
 
 
 @pytest.fixture(autouse=True)

@@ -228,13 +228,12 @@ def test_the_noisy_plate_is_reproduced_where_one_step_is_not():
     assert energy_distance(found.x, exact) < 0.6 * energy_distance(one_step, exact)
 
 
-@pytest.mark.parametrize("lie", [{"bias": 0.3}, {"size": 0.7}])
-def test_a_likelihood_that_lies_is_mended_by_the_model(lie):
+@pytest.mark.parametrize(("lie", "proposals"), [({"bias": 0.3}, 1), ({"size": 0.7}, 2)])
+def test_a_likelihood_that_lies_is_mended_by_the_model(lie, proposals):
+    """A shift of a normal law is a factor of x times one of y; another noise is not."""
     found = iterate(deconvolution(), Exact(**lie), **QUICK, seed=1)
-    rounds = found.info["rounds"]
-    assert rounds[1]["excess"] > 1
     assert found.info["converged"] is True
-    assert len(rounds) > 2
+    assert len(found.info["rounds"]) > proposals
     assert stats.kstest(found.y[:, 0], SEEN.cdf).statistic < 0.05
     assert found.x.mean() == pytest.approx(MEAN, abs=0.1)
 

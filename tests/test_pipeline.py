@@ -159,7 +159,7 @@ def test_ctrl_c_in_mid_training_keeps_what_is_done(
     with pytest.raises(KeyboardInterrupt):
         run(problem, tmp_path / "part", progress=Stop).solve()
     left = {path.name for path in (tmp_path / "part").iterdir()}
-    assert {"simulations.npz", "checkpoint-head.safetensors"} <= left
+    assert {"simulations.npz", "checkpoint-0-linear.safetensors"} <= left
     resumed = run(problem, tmp_path / "part")
     resumed.train()
     assert np.array_equal(resumed.sample().x, whole[1].samples.x)

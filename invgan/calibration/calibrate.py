@@ -90,10 +90,22 @@ class Calibration:
         held = ", ".join(f"{100 * self.coverage(c):.1f} %" for c in NOMINAL)
         found = [f"the densest 50, 80 and 95 % of the draws hold {held} of {len(self)} held-out x"]
         low, high = self.band
-        curves = zip(self.names, self.ranks.T, self.rank_curves, strict=True)
-        out = [(n, u) for n, u, c in curves if ((c < low) | (c > high)).any()]
-        found += [f"by the ranks of {n}, {leaning(u)}" for n, u in out]
+        curves = self.rank_curves
+        out = np.asarray(np.any((curves < low) | (curves > high), axis=1))
+        names = zip(self.names, out, strict=True)
+        found += [
+            f"by the ranks of {name}, {self.finding(j)}"
+            for j, (name, bad) in enumerate(names)
+            if bad
+        ]
         return tuple(found)
+
+    def finding(self, j: int) -> str:
+        """What is wrong with the draws if the ranks of name j are not even, in words."""
+        if self.names[j] != NEIGHBOUR:
+            return leaning(self.ranks[:, j])
+        far = "far from" if self.ranks[:, j].mean() < 0.5 else "near to"
+        return f"the draws lie too {far} the parameters of simulations with like outputs"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for reports: curves, band and histograms of ranks, not the ranks."""

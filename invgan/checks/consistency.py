@@ -18,7 +18,6 @@ from invgan.calibration import Calibration, calibrate, disagreement, local_c2st,
 from invgan.calibration.calibrate import NOMINAL
 from invgan.calibration.draws import conditions
 from invgan.calibration.ranks import largest_gap as gap_of_ranks
-from invgan.calibration.ranks import leaning
 from invgan.calibration.regions import LogDensity
 from invgan.checks.levels import LEVEL, above, guessing, largest_gap, within
 from invgan.metrics import c2st, kolmogorov_smirnov
@@ -93,8 +92,8 @@ def calibrated(
 def _ranks(title: str, meaning: str, found: Calibration) -> list[Measure]:
     floor = largest_gap(len(found), columns=len(found.names))
     return [
-        within(title, name, gap_of_ranks(u), floor, meaning, slack=_COVERAGE, note=leaning(u))
-        for name, u in zip(found.names, found.ranks.T, strict=True)
+        within(title, name, gap_of_ranks(u), floor, meaning, slack=_COVERAGE, note=found.finding(j))
+        for j, (name, u) in enumerate(zip(found.names, found.ranks.T, strict=True))
     ]
 
 
@@ -104,11 +103,11 @@ def _coverage(found: Calibration) -> list[Measure]:
         held = found.coverage(level)
         floor = above(level, len(found), len(NOMINAL))
         kind = "narrow" if held < level else "wide"
-        note = f"it holds {held:.0%}, so the draws are too {kind}"
+        note = f"it holds {100 * held:.1f} %, so the draws are too {kind}"
         measures.append(
-            within(f"coverage at {level:.0%}", None, abs(held - level), floor,
-                   "what the densest region with this share of the draws holds of the true "
-                   "parameters, more or less", slack=_COVERAGE, note=note)
+            within(f"coverage at {100 * level:g} %", None, abs(held - level), floor,
+                   "how far the share of true parameters in the region that holds the densest of "
+                   "the draws is from theirs", slack=_COVERAGE, note=note)
         )  # fmt: skip
     return measures
 

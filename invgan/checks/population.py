@@ -87,16 +87,17 @@ def _noise(
     for i in range(_REPLICATES):
         one, other = np.split(rng.permutation(union), [len(a)])
         moved.append(wasserstein(one, other) / scale)
-        energies.append(energy_distance(one, other, most=_ENERGY_ROWS, seed=i))
-    sizes = (count, len(reference), len(a), len(b))
-    floor = from_replicates(np.array(moved), len(scale)) * math.sqrt(_more_noise(*sizes))
-    factor = _more_noise(*(min(size, _ENERGY_ROWS) for size in sizes))
-    return floor, _TIMES_SD * float(np.std(energies)) * factor
+        energies.append(energy_distance(one, other, most=_ENERGY_ROWS // 2, seed=i))
+    more = _more_noise((count, len(reference)), (len(a), len(b)))
+    few = min(count, _ENERGY_ROWS), min(len(reference), _ENERGY_ROWS)
+    half = min(len(a), _ENERGY_ROWS // 2), min(len(b), _ENERGY_ROWS // 2)
+    floor = from_replicates(np.array(moved), len(scale)) * math.sqrt(more)
+    return floor, _TIMES_SD * float(np.std(energies)) * _more_noise(few, half)
 
 
-def _more_noise(n: float, m: float, a: float, b: float) -> float:
-    """How much more variance clouds of n and m have than clouds of a and b."""
-    return (1 / n + 1 / m) / (1 / a + 1 / b)
+def _more_noise(sizes: tuple[float, float], others: tuple[float, float]) -> float:
+    """How much more variance two clouds of these sizes have than two of the others."""
+    return sum(1 / n for n in sizes) / sum(1 / n for n in others)
 
 
 def distance_to_prior(x: Array, y: Array, simulations: Simulations, seed: int) -> list[Measure]:

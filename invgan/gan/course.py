@@ -37,6 +37,7 @@ class Course:
         config: settings.
         pairs: training pairs, network parameters e (n, E) and output scores y (n, L).
         selection: pairs that decide what is kept.
+        judged: whether a judge may correct the draws.
         checkpoint: stem of the checkpoint files, or None.
         fingerprint: what is trained, so that no other training's checkpoint is taken up.
         progress: called with (steps done, steps).
@@ -45,6 +46,7 @@ class Course:
     config: TrainConfig
     pairs: Pairs
     selection: Pairs
+    judged: bool
     checkpoint: str | Path | None
     fingerprint: str
     progress: Progress | None
@@ -59,7 +61,7 @@ class Course:
         generator, played = self._play(number, pairs, selection, game_seed)
         judge, judged = (
             train_judge(generator, pairs, selection, self.config, judge_seed)
-            if self.config.judge
+            if self.judged
             else (None, {})
         )
         kept = [row for row in played if row.get("kept")]

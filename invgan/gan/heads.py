@@ -24,7 +24,7 @@ import zuko
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from invgan.gan.networks import blank_linear, initialise, perceptron
+from invgan.gan.networks import blank_linear, initialise, linear_layers, perceptron
 
 __all__ = [
     "FlowHead",
@@ -137,7 +137,7 @@ class LinearHead(nn.Module):
             factor, torch.eye(len(factor), device=y.device), upper=False
         )
         for transform in self.flow.flow.transform.transforms:
-            last = [m for m in transform.modules() if isinstance(m, nn.Linear)][-1]
+            last = linear_layers(transform)[-1]
             last.weight.data.zero_()
             last.bias.data.zero_()
 

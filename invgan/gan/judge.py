@@ -9,7 +9,9 @@ is a lower bound of the Jensen-Shannon divergence between real and generated pai
 w = p(u given y) / g(u given y) of the truth to the generator, by which draws can be corrected:
 out of m candidates for one y, one is chosen in proportion to w (sampling-importance resampling,
 Rubin 1988). That draws from about ``g w / Z(y)``, whose held-out log-likelihood exceeds that of
-g by ``E log w - E log Z(y)``; the correction is kept where this gain is beyond doubt.
+g by ``E log w - E log Z(y)``; the correction is kept where this gain is beyond doubt. It is for
+models with noise, where w is finite: on the thin sheets of a deterministic model's answer a
+handful of candidates moves mass to wherever they happen to lie nearest.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ __all__ = ["CANDIDATES", "Judge", "divergence", "train_judge"]
 CANDIDATES = 16
 """Draws for one y among which the judge chooses."""
 
-_QUICK_STEPS, _STEPS, _EVERY = 400, 3000, 250
+_QUICK_STEPS, _EVALUATIONS = 400, 12
 _BATCH = 512
 _RATE, _QUICK_RATE = 1e-3, 3e-3
 _SEED = 13
@@ -111,7 +113,8 @@ def train_judge(
     judge = Judge(pairs.u.shape[1], pairs.y.shape[1], config.hidden, config.layers)
     initialise(judge, torch.Generator().manual_seed(seed))
     judge.to(device)
-    _fit(judge, generator, pairs, tuning, rng, seed)
+    steps = max(config.steps, config.head_steps) // 2
+    _fit(judge, generator, pairs, tuning, steps, rng, seed)
     scored = []
     for value in _TEMPERATURES:
         judge.temperature.fill_(value)
@@ -123,16 +126,18 @@ def train_judge(
 
 
 def _fit(
-    judge: Judge, generator: Generator, pairs: Pairs, tuning: Pairs, rng: torch.Generator, seed: int
-) -> None:
+    judge: Judge, generator: Generator, pairs: Pairs, tuning: Pairs, steps: int,
+    rng: torch.Generator, seed: int,
+) -> None:  # fmt: skip
     """Train by cross-entropy; the weights of the best evaluation are left in place."""
     optimiser = torch.optim.Adam(judge.parameters(), _RATE, fused=pairs.u.device.type != "mps")
     best, kept = math.inf, copy.deepcopy(judge.state_dict())
-    for step in range(_STEPS):
+    every = max(1, steps // _EVALUATIONS)
+    for step in range(steps):
         u, y = pairs.batch(_BATCH, rng)
         loss = _cross_entropy(judge, generator, Pairs(u, y), rng)
-        descend(optimiser, loss, _RATE * decay(step, _STEPS))
-        if (step + 1) % _EVERY == 0:
+        descend(optimiser, loss, _RATE * decay(step, steps))
+        if (step + 1) % every == 0:
             with torch.no_grad():
                 again = generator_on(pairs.u.device, seed)
                 heldout = float(_cross_entropy(judge, generator, tuning, again))

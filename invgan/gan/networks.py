@@ -7,12 +7,13 @@ zero), so that before the first step its draws are those of the head it refines.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import cast
+from typing import Any, cast
 
 import torch
+import zuko
 from torch import Tensor, nn
 
-__all__ = ["Critic", "Generator", "blank_linear", "initialise", "perceptron"]
+__all__ = ["Critic", "Generator", "blank_linear", "initialise", "linear_layers", "perceptron"]
 
 _SLOPE = 0.2
 
@@ -61,15 +62,19 @@ class Critic(nn.Module):
         return cast(Tensor, self.network(torch.cat([u, y], dim=1)))
 
 
+def linear_layers(module: nn.Module) -> list[Any]:
+    """All linear layers, in order: torch's, and zuko's own, which a flow of one parameter has."""
+    return [m for m in module.modules() if isinstance(m, nn.Linear | zuko.nn.Linear)]
+
+
 def initialise(module: nn.Module, rng: torch.Generator) -> None:
     """Draw all linear weights anew from rng, uniform within 1/sqrt(fan-in) of zero."""
-    for layer in module.modules():
-        if isinstance(layer, nn.Linear):
-            bound = layer.in_features**-0.5
-            for parameter in (layer.weight, layer.bias):
-                if parameter is not None:
-                    draws = torch.rand(parameter.shape, generator=rng) * 2 - 1
-                    parameter.data.copy_(draws * bound)
+    for layer in linear_layers(module):
+        bound = layer.weight.shape[1] ** -0.5
+        for parameter in (layer.weight, layer.bias):
+            if parameter is not None:
+                draws = torch.rand(parameter.shape, generator=rng) * 2 - 1
+                parameter.data.copy_(draws * bound)
     if isinstance(module, Generator):
         last = cast(nn.Linear, module.network[-1])
         last.weight.data.zero_()

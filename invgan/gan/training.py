@@ -9,8 +9,9 @@
    sharp pairs. Of several heads the one that held-out pairs like best goes on.
 3. The training pairs are mapped once into the head's latent space u, where generator and critic
    play. The generator that held-out pairs like best is kept, the head alone being a candidate.
-4. A judge learns what still tells the generator's pairs from real ones, and corrects the draws
-   where held-out pairs gain by it.
+4. For a model with noise a judge learns what still tells the generator's pairs from real ones, and
+   corrects the draws where held-out pairs gain by it. The answer to a deterministic model is a
+   thin sheet, to which generated draws have no finite density ratio.
 """
 
 from __future__ import annotations
@@ -90,7 +91,8 @@ def train(
     place = choose_device(device)
     pairs, selection = (_pairs(part, parameters, scaling, place) for part in rows)
     fingerprint = _fingerprint(config, simulations, low, seed)
-    course = Course(config, pairs, selection, checkpoint, fingerprint, progress)
+    judged = config.judge and problem.random
+    course = Course(config, pairs, selection, judged, checkpoint, fingerprint, progress)
     with few_threads():
         finished = [course.member(k, seeds[2]) for k in range(config.members)]
     members, history, infos = zip(*finished, strict=True)

@@ -1,0 +1,173 @@
+"""The ladder of heads, the judge, members and embeddings in training, against closed forms."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from invgan.errors import InputError
+from invgan.gan import Inverse, sample, train
+from invgan.gan.heads import build_head, log_prob
+from invgan.gan.judge import CANDIDATES, train_judge
+from invgan.gan.networks import Generator, initialise
+from invgan.gan.stage import Pairs
+from invgan.priors import Prior
+from invgan.problem import Problem
+from invgan.settings import EmbeddingConfig, TrainConfig
+from invgan.simulation import simulate
+
+QUICK = {"head_steps": 120, "steps": 40, "hidden": 32, "layers": 2, "evaluations": 3}
+SD = 0.4
+
+
+def rng(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def noisy(observed: object, **options: object) -> Problem:
+    """x ~ N(0, 1)^2 seen through N(0, SD^2) noise: the posterior is normal in closed form."""
+    prior = Prior(a=stats.norm(), b=stats.norm())
+    return Problem(
+        lambda x: x, prior, observed, noise={"normal": SD}, question="posterior", **options
+    )
+
+
+@pytest.fixture(scope="module")
+def problem() -> Problem:
+    return noisy(np.array([[0.5, -1.0]]))
+
+
+@pytest.fixture(scope="module")
+def inverse(problem: Problem) -> Inverse:
+    config = TrainConfig(**{**QUICK, "members": 2})
+    return train(problem, simulate(problem, 6000, seed=1), config, seed=3, device="cpu")
+
+
+def exact(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Log p(x given y) of `noisy`."""
+    share = 1 / (1 + SD**2)
+    return stats.norm(share * y, SD * np.sqrt(share)).logpdf(x).sum(axis=1)
+
+
+@pytest.mark.parametrize("features", [1, 3])
+def test_a_linear_head_starts_at_the_regression(features: int) -> None:
+    y = torch.randn(20_000, 2, generator=rng())
+    slope = torch.randn(2, features, generator=rng(1))
+    e = 1 + y @ slope + 0.3 * torch.randn(20_000, features, generator=rng(2))
+    head = build_head("linear", features, 2, hidden=16, transforms=2, rng=rng(3))
+    head.fit(e[:10_000], y[:10_000])
+    with torch.no_grad():
+        found = log_prob(head, e[10_000:], y[10_000:]).mean().item()
+    assert found == pytest.approx(features * (-0.5 * np.log(2 * np.pi * np.e * 0.09)), abs=0.02)
+
+
+def test_heldout_pairs_choose_the_head(inverse: Inverse) -> None:
+    heads = inverse.info["heads"]
+    assert set(heads) == {"linear", "small", "flow"}
+    assert inverse.info["head"] == min(heads, key=heads.get) == "linear"
+
+
+def test_a_folded_law_is_not_left_to_the_regression() -> None:
+    prior = Prior(a=stats.norm())
+    problem = Problem(lambda x: x**2, prior, np.array([[1.0]]), noise={"normal": 0.1},
+                      question="posterior")  # fmt: skip
+    config = TrainConfig(**{**QUICK, "head_steps": 300, "steps": 0, "judge": False})
+    found = train(problem, simulate(problem, 4000, seed=1), config, seed=1, device="cpu").info
+    assert found["head"] != "linear"
+    assert found["heads"][found["head"]] < found["heads"]["linear"] - 0.03, found["heads"]
+
+
+def judged(shift: float):
+    """A judge of draws from N(0, 1) where the truth is N(shift, 1), and the generator."""
+    generator = Generator(1, 1, 1, 8, 1)
+    initialise(generator, rng())
+    real = [torch.randn(n, 1, generator=rng(s)) + shift for n, s in ((20_000, 2), (8_000, 3))]
+    pairs = [Pairs(u, torch.zeros_like(u)) for u in real]
+    config = TrainConfig(hidden=16, layers=2, head_steps=10, steps=800)
+    return generator, train_judge(generator, *pairs, config, 5)
+
+
+def test_a_judge_gains_the_divergence_that_it_corrects() -> None:
+    generator, (judge, info) = judged(0.6)
+    assert judge is not None
+    # KL(N(0.6, 1) || N(0, 1)) = 0.18 nats, of which candidates of a finite number give less.
+    assert 0.12 < info["gain"] < 0.19
+    assert 0.5 < info["effective_share"] < 0.9
+    with torch.no_grad():
+        u = judge.choose(generator, torch.zeros(20_000, 1), rng(7))
+    assert u.mean().item() == pytest.approx(0.6, abs=0.06)
+    assert u.std().item() == pytest.approx(1, abs=0.05)
+
+
+def test_a_judge_that_cannot_tell_is_not_used() -> None:
+    _, (judge, info) = judged(0.0)
+    assert judge is None
+    assert abs(info["gain"]) < 0.01
+    assert info["effective_share"] > 0.95
+    assert CANDIDATES > 1
+
+
+def test_a_deterministic_model_is_not_judged(sum_inverse: Inverse) -> None:
+    assert sum_inverse.info["judge"] == {"used": False}
+
+
+def test_the_density_ratio_is_that_of_bayes(problem: Problem, inverse: Inverse) -> None:
+    fresh = simulate(problem, 2000, seed=9)
+    found = inverse.log_ratio(fresh.x, fresh.y)
+    truth = exact(fresh.x, fresh.y) - problem.prior.log_prob(fresh.x)
+    assert np.mean(truth - found) == pytest.approx(0, abs=0.05)
+    assert np.std(truth - found) < 0.3
+
+
+def test_the_density_ratio_takes_matched_rows(inverse: Inverse) -> None:
+    with pytest.raises(InputError, match="one x for each y; got 2 and 3 rows"):
+        inverse.log_ratio(np.zeros((2, 2)), np.zeros((3, 2)))
+
+
+def test_no_head_has_no_density(problem: Problem) -> None:
+    config = TrainConfig(**{**QUICK, "head": "none", "judge": False})
+    plain = train(problem, simulate(problem, 1000, seed=1), config, device="cpu")
+    assert not plain.has_density
+    with pytest.raises(InputError, match="train with another head"):
+        plain.log_ratio(np.zeros((2, 2)), np.zeros((2, 2)))
+
+
+def test_members_differ_and_are_drawn_from_equally(inverse: Inverse) -> None:
+    first, second = inverse.each
+    y = np.zeros((4000, 2))
+    a, b = first.log_ratio(y, y), second.log_ratio(y, y)
+    assert not np.allclose(a, b)
+    assert np.allclose(inverse.log_ratio(y, y), np.logaddexp(a, b) - np.log(2), atol=1e-4)
+    x = inverse.draw(y, seed=2)
+    assert np.allclose(x.std(axis=0), SD / np.sqrt(1 + SD**2), rtol=0.15)
+
+
+def test_members_survive_saving(inverse: Inverse, tmp_path: Path) -> None:
+    inverse.save(tmp_path / "inverse")
+    again = Inverse.load(tmp_path / "inverse", device="cpu")
+    y = np.random.default_rng(1).normal(size=(50, 2))
+    assert len(again.members) == 2
+    assert np.array_equal(again.draw(y, seed=4), inverse.draw(y, seed=4))
+
+
+def test_one_training_answers_for_sets_of_any_size(tmp_path: Path) -> None:
+    shape = (3, 2)
+    problem = noisy(np.zeros(shape))
+    embedding = EmbeddingConfig(kind="set", shape=shape, features=6, hidden=16)
+    config = TrainConfig(
+        **{**QUICK, "head": "flow", "head_steps": 900, "steps": 0, "judge": False},
+        embedding=embedding,
+    )
+    trained = train(problem, simulate(problem, 6000, seed=1), config, seed=2, device="cpu")
+    trained.save(tmp_path / "inverse")
+    again = Inverse.load(tmp_path / "inverse", device="cpu")
+    spread = [
+        sample(again, np.full((size, 2), 0.3), 3000, seed=5).x.std(axis=0).mean()
+        for size in (1, 2, 3)
+    ]
+    # Few steps blur the narrow posteriors of large sets most.
+    exactly = [SD / np.sqrt(size + SD**2) for size in (1, 2, 3)]
+    assert spread == pytest.approx(exactly, rel=0.35)
+    assert spread[0] > spread[1] > spread[2]
