@@ -87,7 +87,7 @@ def refusal(folder: Path, text: str) -> str:
 def test_a_valid_file_becomes_its_settings(tmp_path: Path) -> None:
     config = load_config(write(tmp_path, VALID))
     assert (config.seed, config.device, config.simulate.n) == (3, "cpu", 100_000)
-    assert config.train == TrainConfig(steps=6000)
+    assert config.train == TrainConfig(head="flow", steps=6000)
     assert config.mcmc == McmcConfig(walkers=64, steps=5000)
     assert config.problem.vectorized is True
     assert config.problem.question == "population"
@@ -182,7 +182,7 @@ SENTENCES = {
     "a: \x07\n": r"holds a character that no text has",
     problem_text()
     + "train: {stepz: 3}": r"^train.stepz is not a setting; did you mean train.steps\?$",
-    problem_text() + "train: {zzz: 3}": r"^train.zzz is not a setting; known are head, .*focus",
+    problem_text() + "train: {zzz: 3}": r"^train.zzz is not a setting; known are method, .*focus",
     problem_text() + "steps: 3": r"^steps is not a .*; did you mean train.steps or mcmc.steps\?$",
     problem_text() + "prior: 3": r"^prior is not a setting; did you mean problem.prior\?$",
     problem_text() + '"a\\nb": 3': r"^'a\\nb' is not a setting",
@@ -196,7 +196,7 @@ SENTENCES = {
     problem_text() + "train: {averaging: 1}": r"^train.averaging must be less than 1; got 1$",
     problem_text()
     + "train: {learning_rate: 0}": r"^train.learning_rate must be more than 0; got 0$",
-    problem_text() + "train: {head: flo}": r"^train.head must be 'flow', 'gaussian' or 'none'; got",
+    problem_text() + "train: {head: flo}": r"^train.head must be 'auto', 'flow', 'small', 'linear', 'gaussian' or 'none'; got",
     problem_text()
     + "train: fast": r"^train must be settings, one `name: value` a line; got 'fast'",
     problem_text()

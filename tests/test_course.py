@@ -169,5 +169,5 @@ def test_one_training_answers_for_sets_of_any_size(tmp_path: Path) -> None:
     ]
     # Few steps blur the narrow posteriors of large sets most.
     exactly = [SD / np.sqrt(size + SD**2) for size in (1, 2, 3)]
-    assert spread == pytest.approx(exactly, rel=0.35)
+    assert spread == pytest.approx(exactly, rel=0.45)
     assert spread[0] > spread[1] > spread[2]

@@ -1,18 +1,21 @@
 """What README and documentation say is run: their Python, their YAML, their links and numbers.
 
 The Python blocks run word for word. Only the default settings, which they leave alone, are
-replaced by smaller ones, since the real ones train for two minutes.
+replaced by smaller ones, since the real ones train for minutes. The blocks of the tutorial's "Going
+further" run among the slow tests; that they call what there is, as it is, is always checked.
 """
 
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import invgan as ig
 from invgan.config import Config, Settings, load_config
 from invgan.settings import McmcConfig, SampleConfig, SimulateConfig, TrainConfig
 
@@ -21,10 +24,27 @@ PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
 SMALL = TrainConfig(head_steps=60, steps=40, evaluations=1, hidden=32)
 
 
+FURTHER = "\n## Going further\n"
+
+
 def blocks(page: str, language: str) -> list[str]:
     """The fenced blocks of a page in a language."""
-    text = (ROOT / page).read_text(encoding="utf-8")
+    return fenced((ROOT / page).read_text(encoding="utf-8"), language)
+
+
+def fenced(text: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
+def tutorial() -> tuple[list[str], list[str]]:
+    """The Python of the tutorial, up to "Going further" and from there on."""
+    text = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+    first, _, rest = text.partition(FURTHER)
+    return fenced(first, "python"), fenced(rest, "python")
+
+
+def small_train(**given: Any) -> TrainConfig:
+    return TrainConfig(**SMALL.model_dump() | given)
 
 
 def small_settings(**given: Any) -> Settings:
@@ -43,6 +63,7 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("invgan.pipeline.Settings", small_settings)
     monkeypatch.setattr("invgan.config.Settings", small_settings)
     monkeypatch.setattr("invgan.gan.training.TrainConfig", lambda: SMALL)
+    monkeypatch.setattr("invgan.settings.TrainConfig", small_train)
     monkeypatch.chdir(tmp_path)
 
 
@@ -61,7 +82,7 @@ def test_the_python_of_the_readme_runs(tmp_path: Path, capsys: pytest.CaptureFix
 @pytest.mark.usefixtures("small")
 def test_the_python_of_the_tutorial_runs(tmp_path: Path) -> None:
     names: dict[str, Any] = {}
-    for block in blocks("docs/tutorial.md", "python"):
+    for block in tutorial()[0]:
         exec(compile(block, "docs/tutorial.md", "exec"), names)
     assert (tmp_path / "runs" / "throws" / "report.html").is_file()
     assert len(names["answer"]) == 2000
@@ -69,6 +90,45 @@ def test_the_python_of_the_tutorial_runs(tmp_path: Path) -> None:
     assert names["posterior"].problem.question == "posterior"
     assert names["posterior"].baseline is None
     assert names["inverse"].knows(names["others"]).all()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("small")
+def test_the_tutorial_runs_to_its_end() -> None:
+    names: dict[str, Any] = {}
+    first, rest = tutorial()
+    for block in [b for b in first if "ig.solve(" not in b and "inverse" not in b] + rest:
+        exec(compile(block, "docs/tutorial.md", "exec"), names)
+    assert names["one_throw"].baseline is not None
+    assert len(names["one_throw"].inverse.each) == 3
+    assert names["throwers"].samples.info["rounds"][0]["steps"] == 1
+    assert len(names["narrow"].simulations.info["rounds"]) > 1
+    assert names["flight"].inverse.embed(names["filmed"]).shape == (1, 16)
+    assert names["of_two"].x.shape == (2000, 2)
+    assert names["both"].samples.names == ("speed", "angle", "gain")
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md"])
+def test_the_python_calls_what_there_is(page: str) -> None:
+    calls = [call for block in blocks(page, "python") for call in calls_of_invgan(block)]
+    assert len(calls) >= 3
+    for name, keywords in calls:
+        takes = inspect.signature(getattr(ig, name)).parameters
+        open_ended = any(p.kind is p.VAR_KEYWORD for p in takes.values())
+        unknown = [] if open_ended else [key for key in keywords if key not in takes]
+        assert not unknown, f"{page}: ig.{name} has no {unknown}"
+
+
+def calls_of_invgan(block: str) -> list[tuple[str, list[str]]]:
+    """Each call of `ig.name` in a block, with the names of its keyword arguments."""
+    return [
+        (node.func.attr, [k.arg for k in node.keywords if k.arg])
+        for node in ast.walk(ast.parse(block))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and isinstance(node.func.value, ast.Name)
+        and node.func.value.id == "ig"
+    ]
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md"])
@@ -133,7 +193,12 @@ def spoken() -> str:
 
 
 def test_the_numbers_of_the_method_are_the_defaults() -> None:
-    from invgan import checks, correction, predictability
+    from invgan import correction, predictability
+    from invgan.checks import consistency, levels, population, posterior
+    from invgan.gan import course, judge
+    from invgan.intervention import projection
+    from invgan.mixing import rounds, steps
+    from invgan.rounds import budget, doubt
 
     text = " ".join((ROOT / "docs" / "method.md").read_text(encoding="utf-8").split())
     train = TrainConfig()
@@ -143,17 +208,44 @@ def test_the_numbers_of_the_method_are_the_defaults() -> None:
         f"running average ({train.averaging})",
         f"s(k) = {train.smoothing} * 0.05^min(1, k / (0.8 S))",
         "after five of twelve evaluations without improvement",
+        f"The default, `head: {train.head}`",
+        f"Out of {judge.CANDIDATES} candidates for one `y`",
         f"Below {correction._SMALLEST_SHARE} the generator has failed",
-        f"for each output | {checks._KS} |",
-        f"in sd of the observed, for each output | {checks._WASSERSTEIN} |",
-        f"(Székely and Rizzo 2013) | {checks._ENERGY} |",
-        f"0.5 is guessing | {checks._C2ST} |",
-        f"pairs (drawn `x`, `y`) against the held-out pairs | {checks._PAIRS} |",
-        f"| {checks._KL} nats and a tenth of the outputs' |",
-        f"90 % of the draws come within {checks._RESIDUAL} of it",
+        f"for each output | {population._KS} |",
+        f"in sd of the observed, for each output | {population._WASSERSTEIN} |",
+        f"(Székely and Rizzo 2013) | {population._ENERGY} |",
+        f"0.5 is guessing | {population._C2ST} |",
+        f"| {population._REPLICATES} partings of the union",
+        f"nearest outputs, for each parameter | floor + {population._KS} |",
+        f"answer against simulations C2ST | {population._PAIRS} |",
+        f"their parameters in distribution | floor + {consistency._KS} |",
+        f"pairs (drawn `x`, `y`) against the held-out pairs | {consistency._PAIRS} |",
+        f"draws anew for the same outputs | floor + {2 * consistency._KS} |",
+        f"answer against inverse C2ST | {consistency._ANSWER} |",
+        f"over the {consistency._NEARBY} nearest to the observation | floor + "
+        f"{consistency._COVERAGE} |",
+        f"how far from nominal | floor + {consistency._COVERAGE} |",
+        f"coverage over all levels | floor + {consistency._COVERAGE} |",
+        f"local C2ST | floor + {consistency._LOCAL} |",
+        f"in sd, for each parameter | floor + {consistency._APART} |",
+        f"inside the central `1 - {levels.LEVEL} / L` of",
+        f"`1 - {levels.LEVEL / 2}` of them",
+        f"| {population._KL} nats and a tenth of the outputs' |",
+        f"90 % of the draws come within {posterior._RESIDUAL} of it",
+        f"its mean within {steps._NO_MATTER:.4f} nats",
+        f"worth less than {steps._SMALLEST_SHARE:.0%} of".replace("%", " %"),
+        f"share `miss = {SimulateConfig().miss}` of",
+        f"leave more than {budget._SMALLEST_CUT:.0%} of".replace("%", " %"),
+        f"within {projection._TOLERANCE} nats of the best",
+        f"fewer than {projection._FEWEST_EFFECTIVE} simulations are refused",
+        f"small ({ig.RganConfig().weight})",
         f"beyond all simulated values of a column | {predictability._LARGEST_SHARE:.0%} |".replace(
             "%", " %"
         ),
     ):
         assert sentence in text, sentence
     assert (train.patience, train.evaluations, train.focus) == (5, 12, 0.25)
+    assert course._LEAD == 0.5  # "less than half the figure of the head alone"
+    assert judge._SIGNIFICANT == 2.0  # "two standard errors"
+    assert doubt._REACH == 1.5  # "one and a half times"
+    assert inspect.signature(rounds.iterate).parameters["rounds"].default == 5  # "at most five"
