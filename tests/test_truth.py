@@ -21,8 +21,11 @@ def solved(name: str, **train: object) -> tuple[gallery.GalleryProblem, Solution
     return ready, run.solve()
 
 
-@pytest.mark.parametrize("name", gallery.PROBLEMS)
+@pytest.mark.parametrize("name", gallery.POPULATION)
 def test_the_defaults_reach_the_exact_answer(name: str) -> None:
+    ready = gallery.get(name)
+    if ready.known == "population":
+        pytest.skip("the generating population is not the answer that such data determine")
     ready, solution = solved(name)
     seen, samples = ready.problem.observations, solution.samples
     rows = seen.rows if isinstance(seen, Table) else seen.sample(50_000, np.random.default_rng(1))
@@ -31,8 +34,9 @@ def test_the_defaults_reach_the_exact_answer(name: str) -> None:
     assert c2st(samples.y, rows) < 0.52
     assert kolmogorov_smirnov(samples.y, rows).max() < 0.02
     assert (wasserstein(samples.y, rows) / rows.std(axis=0)).max() < 0.03
-    assert samples.info["effective_share"] > 0.85
-    assert samples.info["distinct"] > 0.9
+    if not ready.problem.random:
+        assert samples.info["effective_share"] > 0.85
+        assert samples.info["distinct"] > 0.9
     if ready.divergence is not None and samples.x.shape[1] <= 3:
         for side in ("KL(P_X || q)", "KL(P_Y || q_Y)"):
             assert solution.validation[side] == pytest.approx(ready.divergence, abs=0.05)
