@@ -221,23 +221,24 @@ class Run:
     def _sample(self) -> tuple[Samples, Samples]:
         """The answer and, before correction or iteration, the generator's draws."""
         inverse, here, n = self._before("train"), self._confined(), self.settings.sample.n
-        correcting = self.settings.sample.correct and here.question == "population"
-        seed = self._seeds["sample"]
+        population, seed = here.question == "population", self._seeds["sample"]
+        correcting = self.settings.sample.correct and population and not here.random
         with self._bar("sample") as advance:
-            wanted = int(_SPARE * n) if correcting and not here.random else n
-            if isinstance(inverse, PopulationGenerator):
-                drawn = inverse.sample(wanted, seed=seed)
-            elif isinstance(here.prior, Truncated):
-                drawn = sample_inside(here, inverse, wanted, seed=seed)
-            else:
-                drawn = sample(inverse, here.observations, wanted, seed=seed)
+            drawn = self._drawn(int(_SPARE * n) if correcting else n)
             raw = push_forward(here, drawn, seed=seed, progress=advance)
-            if not correcting or (here.random and isinstance(inverse, PopulationGenerator)):
-                return raw, raw
-            if here.random:
+            if population and here.random and isinstance(inverse, Inverse):
                 drawer = Confined(inverse, here.prior)
                 return iterate(here, drawer, n, seed=seed, progress=advance), raw
-            return self._corrected(raw, n), raw
+            return (self._corrected(raw, n) if correcting else raw), raw
+
+    def _drawn(self, n: int) -> Samples:
+        """The generator's own draws."""
+        inverse, here, seed = self._before("train"), self._confined(), self._seeds["sample"]
+        if isinstance(inverse, PopulationGenerator):
+            return inverse.sample(n, seed=seed)
+        if isinstance(here.prior, Truncated):
+            return sample_inside(here, inverse, n, seed=seed)
+        return sample(inverse, here.observations, n, seed=seed)
 
     def _corrected(self, raw: Samples, n: int) -> Samples:
         """The corrected draws, or the raw ones with the reason why they cannot be believed."""

@@ -292,3 +292,39 @@ def test_a_model_that_raises_is_a_model_error(problem: ig.Problem, counted: Coun
     counted.broken = ZeroDivisionError
     with pytest.raises(ModelError, match="ZeroDivisionError: on purpose"):
         run(problem, None).solve()
+
+
+def test_a_model_with_noise_is_iterated_and_taken_up_again(tmp_path: Path) -> None:
+    noisy = ig.Problem(add, ig.Prior(x1=stats.norm(), x2=stats.norm()), stats.norm(0.5, 1.0),
+                       noise={"normal": 0.5})  # fmt: skip
+    chosen = settings(head_steps=200)
+    first = ig.solve(noisy, tmp_path, settings=chosen)
+    assert first.samples.info["method"] == "cgan-iterated"
+    assert first.samples.info["rounds"][0]["round"] == 0
+    assert first.baseline is None
+    again = ig.solve(noisy, tmp_path, settings=chosen)
+    assert np.array_equal(again.samples.x, first.samples.x)
+
+
+def test_rounds_of_simulation_are_taken_up_again(tmp_path: Path) -> None:
+    narrow = ig.Problem(lambda x: x, ig.Prior(x1=stats.norm(), x2=stats.norm()),
+                        np.array([[0.5, -0.5]]), noise={"normal": 0.05},
+                        question="posterior")  # fmt: skip
+    plain = settings(head_steps=200)
+    simulating = SimulateConfig(n=2000, rounds=2)
+    chosen = ig.Settings(**{**dict(plain), "simulate": simulating})
+    first = ig.solve(narrow, tmp_path, settings=chosen)
+    assert [row["round"] for row in first.simulations.info["rounds"]] == [1, 2]
+    assert first.simulations.info["rounds"][1]["prior_mass"] < 0.7
+    assert first.baseline is not None
+    again = ig.solve(narrow, tmp_path, settings=chosen)
+    assert np.array_equal(again.samples.x, first.samples.x)
+
+
+def test_the_regularised_generator_answers_by_the_same_road(tmp_path: Path) -> None:
+    problem = ig.Problem(add, ig.Prior(x1=stats.norm(), x2=stats.norm()), stats.norm(0.5, 0.8))
+    chosen = settings(method="rgan")
+    first = ig.solve(problem, tmp_path, settings=chosen)
+    assert first.raw.info["method"] == "rgan"
+    again = ig.solve(problem, tmp_path, settings=chosen)
+    assert np.array_equal(again.samples.x, first.samples.x)
