@@ -50,6 +50,7 @@ Rng = np.random.Generator
 Conditional = Callable[..., Array]
 
 _BANK = 2_000_000
+_ROUNDS = 300  # after which outputs that no parameter of the square gives are given up
 
 
 @dataclass(frozen=True)
@@ -169,9 +170,9 @@ def moons() -> Case:
         return arc(len(x), rng) + turned / np.sqrt(2)
 
     def law(y: Array, rng: Rng, fault: Fault) -> Array:
-        x, left = np.empty_like(y), np.arange(len(y))
+        x, left, rounds = np.empty_like(y), np.arange(len(y)), 0
         centre = np.array([0.25 + 0.2 / np.pi, 0])
-        while len(left):
+        while len(left) and (rounds := rounds + 1) < _ROUNDS:
             p = centre + fault.width * (arc(len(left), rng) - centre) + [0, fault.bias * 0.07]
             total, gap = np.sqrt(2) * (p[:, 0] - y[left, 0]), np.sqrt(2) * (y[left, 1] - p[:, 1])
             sign = np.where(rng.random(len(left)) < fault.second, -1, 1)
