@@ -1,6 +1,6 @@
 """The regularised generator (r-GAN): the population as a whole, from one unconditional network.
 
-A generator x = g(z) is taught by two critics at once (Parikh, Kozloski and Gurev 2022; Rumbell et
+A generator x = g(z) is taught by two critics at once (Parikh et al. 2022; Rumbell et
 al. 2023): one in output space, between f(g(z)) and the observations, with f the model or a learnt
 stand-in for it; and one in parameter space, between g(z) and draws of the prior. With the losses
 L_y and L_x that the critics give the generator, it minimises
