@@ -16,8 +16,8 @@ y_l of the model itself for draws of it, with the density p_1, the exact
     p(y | x) / p_1(y) = A(x, y) u(x) v(y)
 
 has mean one in every row and in every column of the matrix (i, l). Rows and columns are divided by
-their means in turn (Sinkhorn and Knopp 1967), and u is what makes A a law of y again; for the exact A it is
-constant. Any error that is a function of x times one of y leaves no trace.
+their means in turn (Sinkhorn and Knopp 1967), and u is what makes A a law of y again; for the
+exact A it is constant. Any error that is a function of x times one of y leaves no trace.
 
 Few rows must stand for many, since the matrix has a column for each. The rows are dealt at random
 into five parts, and each part is thinned to rows that are spread evenly: it is halved along its
