@@ -136,7 +136,7 @@ def main() -> None:
     parser.add_argument("--n", nargs="+", type=int, default=[10_000])
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--observations", nargs="+", type=int, default=list(range(1, 11)))
-    parser.add_argument("--members", type=int, default=1)
+    parser.add_argument("--members", type=int, default=None)
     parser.add_argument("--quick", action="store_true", help="the quick C2ST")
     parser.add_argument("--peer", action="store_true", help="sbi's NPE in place of invgan")
     parser.add_argument("--density", default="maf")

@@ -176,8 +176,11 @@ class TrainConfig(Section):
         description="density fitted by likelihood before the game; auto: linear, small or "
         "flow, whichever held-out pairs like best",
     )
-    members: int = Field(
-        default=1, ge=1, description="samplers trained from different seeds, drawn from equally"
+    members: int | None = Field(
+        default=None,
+        ge=1,
+        description="samplers trained from different seeds, drawn from equally; where left out 4 "
+        "for a model with noise, else 1",
     )
     head_steps: int = Field(default=4000, ge=1, description="most optimiser steps of the head")
     steps: int = Field(
@@ -208,8 +211,8 @@ class TrainConfig(Section):
     )
     judge: bool = Field(
         default=True,
-        description="for models with noise: correct draws by a classifier's density ratio where "
-        "held-out pairs gain",
+        description="for models with noise and members: 1: correct draws by a classifier's density "
+        "ratio where held-out pairs gain",
     )
     focus: float = Field(
         default=0.25,

@@ -9,10 +9,13 @@ from scipy import stats
 
 from invgan.errors import InputError
 from invgan.gan import Inverse, sample, train
+from invgan.gan.embedding import build_embedding
 from invgan.gan.heads import build_head, log_prob
 from invgan.gan.judge import CANDIDATES, train_judge
+from invgan.gan.member import Estimator
 from invgan.gan.networks import Generator, initialise
 from invgan.gan.stage import Pairs
+from invgan.gan.temper import temper_together
 from invgan.priors import Prior
 from invgan.problem import Problem
 from invgan.settings import EmbeddingConfig, TrainConfig
@@ -171,3 +174,72 @@ def test_one_training_answers_for_sets_of_any_size(tmp_path: Path) -> None:
     exactly = [SD / np.sqrt(size + SD**2) for size in (1, 2, 3)]
     assert spread == pytest.approx(exactly, rel=0.45)
     assert spread[0] > spread[1] > spread[2]
+
+
+def test_the_members_after_the_first_try_what_it_kept(inverse: Inverse) -> None:
+    first, second = inverse.info["members"]
+    assert len(first["heads"]) == 3
+    assert list(second["heads"]) == [first["head"]]
+    assert second["steps"] == (first["steps"] if first["kept_step"] else 0)
+
+
+class Narrow(torch.nn.Module):
+    """A head that thinks the standard normal e to be this wide, and off its centre."""
+
+    def __init__(self, width: float, offset: float = 0.0) -> None:
+        super().__init__()
+        self.width, self.offset = width, offset
+
+    def forward(self, e: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        ladj = torch.full((len(e),), -e.shape[1] * float(np.log(self.width)))
+        return (e - self.offset) / self.width, ladj
+
+    def inverse(self, u: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return self.offset + self.width * u
+
+
+def estimator(width: float, offset: float = 0.0) -> Estimator:
+    embedding = build_embedding(EmbeddingConfig(), 1, rng())
+    return Estimator(embedding, Narrow(width, offset), 2)  # type: ignore[arg-type]
+
+
+def normal_pairs(n: int = 20_000) -> Pairs:
+    return Pairs(torch.randn(n, 2, generator=rng(5)), torch.zeros(n, 1))
+
+
+def test_a_head_that_is_too_sure_is_widened() -> None:
+    heldout, head = normal_pairs(), estimator(0.5)
+    before = -float(log_prob(head, heldout.u, heldout.y).mean())
+    gain = head.temper(heldout)
+    after = -float(log_prob(head, heldout.u, heldout.y).mean())
+    assert gain == pytest.approx(before - after, abs=1e-3)
+    assert after == pytest.approx(1 + np.log(2 * np.pi), abs=0.02)
+    drawn = head.inverse(torch.randn(20_000, 2, generator=rng(6)), torch.zeros(20_000, 1))
+    assert drawn.std(dim=0).numpy() == pytest.approx([1, 1], abs=0.02)
+
+
+def test_a_mixture_is_not_widened_twice() -> None:
+    """Members off to both sides, each right in spread, are too wide together."""
+    members, heldout = [estimator(1.0, 0.6), estimator(1.0, -0.6)], normal_pairs()
+
+    def nll(factor: float) -> float:
+        centres = [stats.norm(c, factor).logpdf(heldout.u.numpy()).sum(axis=1) for c in (0.6, -0.6)]
+        return -float((np.logaddexp(*centres) - np.log(2)).mean())
+
+    factor = temper_together(members, heldout)
+    assert factor < 0.95
+    assert nll(factor) < min(nll(factor - 0.05), nll(factor + 0.05), nll(1))
+    assert members[0].spread.numpy() == pytest.approx([factor, factor])
+
+
+def test_one_member_alone_stays_as_it_was_tempered() -> None:
+    member, heldout = estimator(1.7), normal_pairs()
+    member.temper(heldout)
+    assert temper_together([member], heldout) == pytest.approx(1)
+
+
+def test_a_model_with_noise_has_several_members_and_no_judge(problem: Problem) -> None:
+    simulations = simulate(problem, 1000, seed=1)
+    trained = train(problem, simulations, TrainConfig(**{**QUICK, "head": "linear"}), seed=1)
+    assert len(trained.members) == 4
+    assert not any(info["judge"]["used"] for info in trained.info["members"])

@@ -1,4 +1,8 @@
-"""The course of training of one member: heads, the game, the judge, each with its checkpoint."""
+"""The course of training of the members: heads, the game, the judge, each with its checkpoint.
+
+The first member climbs all heads, plays the game and hears the judge; what held-out pairs threw out
+there is not tried again by the members after it.
+"""
 
 from __future__ import annotations
 
@@ -18,25 +22,37 @@ from invgan.gan.likelihood import LikelihoodStage
 from invgan.gan.member import Estimator, Member, build_estimator
 from invgan.gan.networks import Generator
 from invgan.gan.stage import Pairs, Plan, run_stage
+from invgan.gan.temper import temper_together
 from invgan.settings import TrainConfig
 
 __all__ = ["Course"]
 
 Progress = Callable[[int, int], None]
 Rows = list[dict[str, Any]]
+Trained = tuple[Member, Rows, dict[str, Any]]
 
 _LEAD = 0.5
 _ENOUGH = 8192
 
 
 @dataclass(frozen=True)
+class _Trial:
+    """What a member tries: heads of these kinds, a game of so many steps, a judge."""
+
+    kinds: tuple[str, ...]
+    steps: int
+    judged: bool
+
+
+@dataclass(frozen=True)
 class Course:
-    """What every member is trained on, and where its checkpoints go.
+    """What the members are trained on, and where their checkpoints go.
 
     Attributes:
         config: settings.
         pairs: training pairs, network parameters e (n, E) and output scores y (n, L).
         selection: pairs that decide what is kept.
+        members: how many.
         judged: whether a judge may correct the draws.
         checkpoint: stem of the checkpoint files, or None.
         fingerprint: what is trained, so that no other training's checkpoint is taken up.
@@ -46,22 +62,36 @@ class Course:
     config: TrainConfig
     pairs: Pairs
     selection: Pairs
+    members: int
     judged: bool
     checkpoint: str | Path | None
     fingerprint: str
     progress: Progress | None
 
-    def member(self, number: int, seed: int) -> tuple[Member, Rows, dict[str, Any]]:
-        """Train one member; returns it with its history and figures for the report."""
+    def run(self, seed: int) -> list[Trained]:
+        """Train the members; each with its history and its figures for the report."""
+        trial = _Trial(self._kinds, self.config.steps, self.judged)
+        trained = [self._member(0, seed, trial)]
+        info = trained[0][2]
+        played, judged = info["kept_step"] > 0, info["judge"]["used"]
+        trial = _Trial((info["head"],), self.config.steps if played else 0, judged)
+        trained += [self._member(number, seed, trial) for number in range(1, self.members)]
+        # A generator has learnt the latent space as it is.
+        if self.members > 1 and info["head"] != "none" and not played:
+            estimators = [member.estimator for member, *_ in trained]
+            info["temper"] = temper_together(estimators, self.selection)
+        return trained
+
+    def _member(self, number: int, seed: int, trial: _Trial) -> Trained:
         states = np.random.SeedSequence([seed, number]).generate_state(4)
         head_seed, fit_seed, game_seed, judge_seed = (int(state) for state in states)
-        kind, estimator, history, rungs = self._climb(number, head_seed, fit_seed)
+        kind, estimator, history, rungs = self._climb(number, head_seed, fit_seed, trial.kinds)
         estimator.settle(self.pairs.y[:_ENOUGH])
         pairs, selection = (_mapped(estimator, part) for part in (self.pairs, self.selection))
-        generator, played = self._play(number, pairs, selection, game_seed)
+        generator, played = self._play(number, pairs, selection, game_seed, trial)
         judge, judged = (
             train_judge(generator, pairs, selection, self.config, judge_seed)
-            if self.judged
+            if trial.judged
             else (None, {})
         )
         kept = [row for row in played if row.get("kept")]
@@ -77,17 +107,18 @@ class Course:
         return Member(kind, estimator, generator, judge), history + played, info
 
     def _climb(
-        self, number: int, seed: int, fit_seed: int
+        self, number: int, seed: int, fit_seed: int, kinds: tuple[str, ...]
     ) -> tuple[str, Estimator, Rows, dict[str, float]]:
-        """Fit the heads that the settings name; the best of them, and the figures of all."""
+        """Fit heads of these kinds; the best of them, and the figures of all."""
         fitted = []
-        for place, kind in enumerate(self._kinds):
+        for place, kind in enumerate(kinds):
             estimator = build_estimator(self.config, kind, *self._sizes, seed)
             estimator.to(self.pairs.u.device)
             rng = generator_on(self.pairs.u.device, fit_seed)
             history = self._fit(estimator, f"{number}-{kind}", self._before(number, place), rng)
             kept = [row["heldout"] for row in history if row.get("kept")]
-            fitted.append((kept[-1] if kept else 0.0, kind, estimator, history))
+            figure = kept[-1] - estimator.temper(self.selection) if kept else 0.0
+            fitted.append((figure, kind, estimator, history))
         _, kind, estimator, history = min(fitted, key=lambda entry: entry[0])
         return kind, estimator, history, {name: figure for figure, name, *_ in fitted}
 
@@ -102,13 +133,13 @@ class Course:
         return run_stage(stage, plan, lead=0.0)
 
     def _play(
-        self, number: int, pairs: Pairs, selection: Pairs, seed: int
+        self, number: int, pairs: Pairs, selection: Pairs, seed: int, trial: _Trial
     ) -> tuple[Generator, Rows]:
         """Play the game to the end of its schedule: it settles as the learning rate falls."""
         noise = max(pairs.u.shape[1], 4)
         game = GameStage(pairs, selection, self.config, noise, generator_on(pairs.u.device, seed))
-        before = self._before(number, len(self._kinds))
-        plan = self._plan(f"{number}-gan", self.config.steps, before)
+        before = self._before(number, len(trial.kinds))
+        plan = self._plan(f"{number}-gan", trial.steps, before)
         return game.kept, run_stage(game, plan, lead=_LEAD)
 
     @property
@@ -124,14 +155,14 @@ class Course:
         return self.pairs.u.shape[1], self.pairs.y.shape[1]
 
     def _before(self, number: int, place: int) -> int:
-        """Steps of the members before, and of this member's heads before."""
+        """Steps of the members before, and of this member's heads before, at most."""
         head = 0 if self.config.head == "none" else self.config.head_steps
-        each = head * len(self._kinds) + self.config.steps
-        return number * each + place * head
+        first, other = (head * k + self.config.steps for k in (len(self._kinds), 1))
+        return (number > 0) * first + max(number - 1, 0) * other + place * head
 
     def _plan(self, name: str, steps: int, before: int, patience: int | None = None) -> Plan:
         path = None if self.checkpoint is None else Path(f"{self.checkpoint}-{name}.safetensors")
-        total = self._before(self.config.members, 0)
+        total = self._before(self.members, 0)
 
         def shifted(done: int, _: int) -> None:
             if self.progress is not None:

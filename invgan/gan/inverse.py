@@ -23,10 +23,11 @@ from torch import Tensor, nn
 
 from invgan.errors import InputError
 from invgan.files import replacing, write_text
+from invgan.gan.codes import check_code
 from invgan.gan.device import choose_device, generator_on, to_array, to_tensor
 from invgan.gan.judge import Judge
 from invgan.gan.member import Member, build_estimator
-from invgan.gan.networks import Generator
+from invgan.gan.networks import build_generator
 from invgan.observations import Observations, Table, as_observations
 from invgan.samples import Samples
 from invgan.scaling import OutputScaling, ParameterScaling
@@ -39,7 +40,7 @@ __all__ = ["Inverse", "sample"]
 Array = NDArray[np.float64]
 Progress = Callable[[int, int], None]
 
-_FORMAT = 2
+_FORMAT = 3
 _AT_ONCE = 8192
 
 
@@ -91,7 +92,14 @@ class Inverse:
         return np.asarray(np.all(~((y < self.low) | (y > self.high)), axis=1))
 
     @torch.no_grad()
-    def draw(self, y: Array, *, seed: int = 0, progress: Progress | None = None) -> Array:
+    def draw(
+        self,
+        y: Array,
+        *,
+        seed: int = 0,
+        code: int | None = None,
+        progress: Progress | None = None,
+    ) -> Array:
         """One parameter vector for each row of outputs y (n, L), shape (n, D).
 
         Args:
@@ -99,28 +107,34 @@ class Inverse:
 
         Other Args:
             seed: of the noise.
+            code: the kind of all draws, 0 to ``config.codes - 1``, as the first member numbers
+                them; kinds at random where left out.
             progress: called with (done, total).
 
         Raises:
-            InputError: y has another number of columns than the inverse was trained with.
+            InputError: y has another number of columns than the inverse was trained with, or
+                there is no such code.
         """
         self._check(y)
+        check_code(code, self.config.codes)
         device = self._device
         rng = generator_on(device, seed)
         x = np.empty((len(y), len(self.names)))
         for start in range(0, len(y), _AT_ONCE):
             rows = slice(start, start + _AT_ONCE)
-            x[rows] = self._draw(to_tensor(self.scaling.to_network(y[rows]), device), rng)
+            x[rows] = self._draw(to_tensor(self.scaling.to_network(y[rows]), device), rng, code)
             if progress is not None:
                 progress(min(start + _AT_ONCE, len(y)), len(y))
         return x
 
-    def _draw(self, y: Tensor, rng: torch.Generator) -> Array:
+    def _draw(self, y: Tensor, rng: torch.Generator, code: int | None) -> Array:
         """Every member answers for a random share of the rows."""
         e = y.new_empty(len(y), self.parameters.dimension)
         order = torch.randperm(len(y), generator=rng, device=y.device)
-        for member, rows in zip(self.members, order.chunk(len(self.members)), strict=False):
-            e[rows] = member.draw(y[rows], rng)
+        # Each member numbers its codes in its own way.
+        asked = self.members if code is None else self.members[:1]
+        for member, rows in zip(asked, order.chunk(len(asked)), strict=False):
+            e[rows] = member.draw(y[rows], rng, code)
         return self.parameters.to_parameters(to_array(e))
 
     @torch.no_grad()
@@ -253,7 +267,7 @@ def _blank(config: TrainConfig, form: dict[str, Any], features: int, outputs: in
     estimator = build_estimator(config, form["head"], features, outputs, 0)
     width = estimator.embedding.features
     size = (config.hidden, config.layers)
-    generator = Generator(form["noise"], width, features, *size)
+    generator = build_generator(config, form["noise"], width, features)
     judge = Judge(features, width, *size) if form["judge"] else None
     return Member(form["head"], estimator, generator, judge)
 

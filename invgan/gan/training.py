@@ -9,9 +9,11 @@
    sharp pairs. Of several heads the one that held-out pairs like best goes on.
 3. The training pairs are mapped once into the head's latent space u, where generator and critic
    play. The generator that held-out pairs like best is kept, the head alone being a candidate.
-4. For a model with noise a judge learns what still tells the generator's pairs from real ones, and
-   corrects the draws where held-out pairs gain by it. The answer to a deterministic model is a
-   thin sheet, to which generated draws have no finite density ratio.
+4. For a model with noise several such members are trained from different seeds and drawn from
+   equally: where pairs are few, each is too sure of itself in its own way (Lakshminarayanan,
+   Pritzel and Blundell 2017). In place of them, a judge may learn what still tells one
+   generator's pairs from real ones, and correct its draws where held-out pairs gain by it. The
+   answer to a deterministic model is a thin sheet, to which generated draws have no finite ratio.
 """
 
 from __future__ import annotations
@@ -44,6 +46,7 @@ __all__ = ["train"]
 Array = NDArray[np.float64]
 Progress = Callable[[int, int], None]
 
+_MEMBERS = 4
 _TARGET_DRAWS = 20_000
 _FEWEST_PAIRS = 2_000
 _FEWEST_SIMULATIONS = 100
@@ -91,10 +94,11 @@ def train(
     place = choose_device(device)
     pairs, selection = (_pairs(part, parameters, scaling, place) for part in rows)
     fingerprint = _fingerprint(config, simulations, low, seed)
-    judged = config.judge and problem.random
-    course = Course(config, pairs, selection, judged, checkpoint, fingerprint, progress)
+    count = config.members or (_MEMBERS if problem.random else 1)
+    judged = config.judge and problem.random and count == 1
+    course = Course(config, pairs, selection, count, judged, checkpoint, fingerprint, progress)
     with few_threads():
-        finished = [course.member(k, seeds[2]) for k in range(config.members)]
+        finished = course.run(seeds[2])
     members, history, infos = zip(*finished, strict=True)
     info = {
         "seed": seed,
