@@ -1,6 +1,6 @@
 """The order of the stages, and the only room that knows it.
 
-    simulate (in rounds) -> train -> sample, correct or iterate -> (mcmc) -> validate -> report
+    simulate -> train -> sample -> (mcmc) -> validate -> report
 
 Each stage is taken from memory, else from the run folder, else computed into it, so that a run
 that was stopped goes on where it was and nothing finished is computed twice.
@@ -9,37 +9,24 @@ that was stopped goes on where it was and nothing finished is computed twice.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
-from invgan.checks import compare, validate
 from invgan.config import Settings, plain
-from invgan.correction import correct, push_forward
-from invgan.errors import CorrectionError, InputError
+from invgan.errors import InputError
 from invgan.folder import Folder, Verdicts, fingerprints
-from invgan.gan import Inverse, PopulationGenerator, RganConfig, sample, train, train_rgan
-from invgan.mcmc import run_mcmc
-from invgan.mixing import iterate
+from invgan.gan import Inverse, PopulationGenerator
 from invgan.predictability import check_predictability
 from invgan.problem import Problem
 from invgan.report import Findings, write_report
-from invgan.rounds import Confined, confined, sample_inside, simulate_rounds
 from invgan.samples import Samples, Simulations
-from invgan.settings import TrainConfig
-from invgan.simulation import simulate
 from invgan.solution import Solution
-from invgan.truncation import Truncated
+from invgan.stages import ProgressFactory, Work
 from invgan.validation import Validation
 
 __all__ = ["Run", "solve"]
-
-Advance = Callable[[int, int], None]
-ProgressFactory = Callable[[str], AbstractContextManager[Advance]]
-
-_SPARE = 1.5
 
 
 def solve(
@@ -117,7 +104,8 @@ class Run:
         resolved: Mapping[str, Any] | None = None,
     ) -> None:
         self.problem, self.settings = problem, settings
-        self._device, self._overwrite, self._progress = device, overwrite, progress
+        self._overwrite = overwrite
+        self._work = Work(problem, settings, device, progress)
         names = ("simulate", "train", "sample", "correct", "mcmc", "validate")
         states = np.random.SeedSequence(seed).generate_state(len(names))
         self._seeds = {name: int(state) for name, state in zip(names, states, strict=True)}
@@ -180,20 +168,10 @@ class Run:
 
     def _simulate(self) -> Simulations:
         self._folder.save_config(self._resolved)
-        chosen, seed = self.settings.simulate, self._seeds["simulate"]
-        if chosen.rounds > 1:
-            if self._overwrite:
-                self._folder.forget_rounds()
-            return simulate_rounds(
-                self.problem, chosen, self.settings.train, seed=seed, device=self._device,
-                store=self._folder.rounds, fingerprint=self._folder.key("simulate"),
-                bar=self._bar,
-            )  # fmt: skip
-        with self._bar("simulate") as advance:
-            return simulate(
-                self.problem, chosen.n, seed=seed, chunk=chosen.chunk,
-                max_failures=chosen.max_failures, progress=advance,
-            )  # fmt: skip
+        if self._overwrite:
+            self._folder.forget_rounds()
+        rounds, key = self._folder.rounds, self._folder.key("simulate")
+        return self._work.simulate(self._seeds["simulate"], rounds, key)
 
     def _train(self) -> Inverse | PopulationGenerator:
         simulations = self._before("simulate")
@@ -201,84 +179,20 @@ class Run:
             check_predictability(self.problem, simulations, seed=self._seeds["validate"])
         if self._overwrite:
             self._folder.forget_checkpoints()
-        chosen, seed = self.settings.train, self._seeds["train"]
-        here, checkpoint = self._confined(), self._folder.checkpoint
-        with self._bar("train") as advance:
-            if chosen.method == "rgan":
-                return train_rgan(
-                    here, simulations, _regularised(chosen), seed=seed, device=self._device,
-                    checkpoint=checkpoint, progress=advance,
-                )  # fmt: skip
-            return train(
-                here, simulations, chosen, seed=seed, device=self._device, checkpoint=checkpoint,
-                progress=advance,
-            )  # fmt: skip
-
-    def _confined(self) -> Problem:
-        """The problem with the prior that the simulations are draws of."""
-        return confined(self.problem, self._before("simulate"))
+        return self._work.train(simulations, self._seeds["train"], self._folder.checkpoint)
 
     def _sample(self) -> tuple[Samples, Samples]:
-        """The answer and, before correction or iteration, the generator's draws."""
-        inverse, here, n = self._before("train"), self._confined(), self.settings.sample.n
-        population, seed = here.question == "population", self._seeds["sample"]
-        correcting = self.settings.sample.correct and population and not here.random
-        with self._bar("sample") as advance:
-            drawn = self._drawn(int(_SPARE * n) if correcting else n)
-            raw = push_forward(here, drawn, seed=seed, progress=advance)
-            if population and here.random and isinstance(inverse, Inverse):
-                drawer = Confined(inverse, here.prior)
-                return iterate(here, drawer, n, seed=seed, progress=advance), raw
-            return (self._corrected(raw, n) if correcting else raw), raw
-
-    def _drawn(self, n: int) -> Samples:
-        """The generator's own draws."""
-        inverse, here, seed = self._before("train"), self._confined(), self._seeds["sample"]
-        if isinstance(inverse, PopulationGenerator):
-            return inverse.sample(n, seed=seed)
-        if isinstance(here.prior, Truncated):
-            return sample_inside(here, inverse, n, seed=seed)
-        return sample(inverse, here.observations, n, seed=seed)
-
-    def _corrected(self, raw: Samples, n: int) -> Samples:
-        """The corrected draws, or the raw ones with the reason why they cannot be believed."""
-        try:
-            return correct(self.problem, raw, n, seed=self._seeds["correct"])
-        except CorrectionError as error:
-            info = {**raw.info, "converged": False, "message": str(error)}
-            return Samples(raw.x, raw.y, raw.weights, raw.names, raw.outputs, info)
+        inverse, simulations = self._before("train"), self._before("simulate")
+        seeds = self._seeds["sample"], self._seeds["correct"]
+        return self._work.sample(simulations, inverse, *seeds)
 
     def _mcmc(self) -> Samples:
-        chosen = self.settings.mcmc
-        with self._bar("mcmc") as advance:
-            return run_mcmc(
-                self._confined(),
-                self._before("simulate"),
-                self.settings.sample.n,
-                walkers=chosen.walkers,
-                steps=chosen.steps,
-                seed=self._seeds["mcmc"],
-                progress=advance,
-            )
+        return self._work.mcmc(self._before("simulate"), self._seeds["mcmc"])
 
     def _validate(self) -> Verdicts:
-        here, simulations = self._confined(), self._before("simulate")
-        (answer, raw), baseline = self._before("sample"), self._found("mcmc")
-        seed, comparison = self._seeds["validate"], None
-        with self._bar("validate") as advance:
-            evidence = _evidence(self._before("train"), here)
-            found = {
-                "answer": validate(here, answer, simulations=simulations, seed=seed, **evidence)
-            }
-            advance(1, 3)
-            if here.question == "population":
-                found["raw"] = validate(here, raw, seed=seed)
-            advance(2, 3)
-            if baseline is not None:
-                found["mcmc"] = validate(here, baseline, seed=seed)
-                comparison = compare(answer, baseline, seed=seed)
-            advance(3, 3)
-        return found, comparison
+        simulations, inverse = self._before("simulate"), self._before("train")
+        made = simulations, inverse, *self._before("sample"), self._found("mcmc")
+        return self._work.validate(*made, seed=self._seeds["validate"])
 
     def _findings(self) -> Findings:
         simulations, inverse = self._before("simulate"), self._before("train")
@@ -327,32 +241,6 @@ class Run:
                 f"this needs the stage before: run `invgan {name}` on this folder first"
             )
         return found
-
-    def _bar(self, title: str) -> AbstractContextManager[Advance]:
-        if self._progress is None:
-            return nullcontext(lambda done, total: None)
-        return self._progress(title)
-
-
-def _evidence(inverse: Inverse | PopulationGenerator, problem: Problem) -> dict[str, Any]:
-    """What validation may ask of an inverse; nothing of a generator of the population itself."""
-    if isinstance(inverse, PopulationGenerator):
-        return {}
-    drawer = Confined(inverse, problem.prior)
-    structured = inverse.config.embedding.kind != "none"
-    return {
-        "inverse": drawer,
-        "log_ratio": inverse.log_ratio if inverse.has_density else None,
-        "members": inverse.each if len(inverse.members) > 1 else (),
-        "embed": inverse.embed if structured else None,
-    }
-
-
-def _regularised(config: TrainConfig) -> RganConfig:
-    """The settings of the regularised generator among those of training."""
-    names = ("steps", "batch_size", "hidden", "layers", "gamma", "averaging", "evaluations",
-             "patience")  # fmt: skip
-    return RganConfig(**{name: getattr(config, name) for name in names})
 
 
 def _seconds(

@@ -9,6 +9,7 @@ HOUSE = Path(__file__).parents[1] / "invgan"
 FLOORS = [
     {"cli"},
     {"pipeline"},
+    {"stages"},
     {"folder", "solution"},
     {"config", "report"},
     {"rounds", "intervention"},

@@ -1,0 +1,180 @@
+"""What each stage does, whatever road the problem and the settings ask for.
+
+simulate (in rounds) -> train -> sample, correct or iterate -> (mcmc) -> validate
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from invgan.checks import compare, validate
+from invgan.config import Settings
+from invgan.correction import correct, push_forward
+from invgan.errors import CorrectionError
+from invgan.folder import Verdicts
+from invgan.gan import Inverse, PopulationGenerator, RganConfig, sample, train, train_rgan
+from invgan.mcmc import run_mcmc
+from invgan.mixing import iterate
+from invgan.problem import Problem
+from invgan.rounds import Confined, confined, sample_inside, simulate_rounds
+from invgan.samples import Samples, Simulations
+from invgan.settings import TrainConfig
+from invgan.simulation import simulate
+from invgan.truncation import Truncated
+
+__all__ = ["ProgressFactory", "Work"]
+
+Advance = Callable[[int, int], None]
+ProgressFactory = Callable[[str], AbstractContextManager[Advance]]
+
+_SPARE = 1.5
+
+
+@dataclass(frozen=True)
+class Work:
+    """How the stages of one run are done; the stages' results are handed in and out.
+
+    Attributes:
+        problem: what is asked.
+        settings: of all stages.
+        device: where to train and draw.
+        progress: called with a stage's title; gives a context with a (done, total) callback.
+    """
+
+    problem: Problem
+    settings: Settings
+    device: str
+    progress: ProgressFactory | None
+
+    def simulate(self, seed: int, rounds: Path | None, fingerprint: str) -> Simulations:
+        """Simulations of the prior, or in rounds, which are kept in a folder as they are done."""
+        chosen = self.settings.simulate
+        if chosen.rounds > 1:
+            return simulate_rounds(
+                self.problem, chosen, self.settings.train, seed=seed, device=self.device,
+                store=rounds, fingerprint=fingerprint, bar=self._bar,
+            )  # fmt: skip
+        with self._bar("simulate") as advance:
+            return simulate(
+                self.problem, chosen.n, seed=seed, chunk=chosen.chunk,
+                max_failures=chosen.max_failures, progress=advance,
+            )  # fmt: skip
+
+    def train(
+        self, simulations: Simulations, seed: int, checkpoint: Path | None
+    ) -> Inverse | PopulationGenerator:
+        """The inverse, or for the method r-GAN the generator of the population."""
+        here, chosen = confined(self.problem, simulations), self.settings.train
+        with self._bar("train") as advance:
+            if chosen.method == "rgan":
+                return train_rgan(
+                    here, simulations, _regularised(chosen), seed=seed, device=self.device,
+                    checkpoint=checkpoint, progress=advance,
+                )  # fmt: skip
+            return train(
+                here, simulations, chosen, seed=seed, device=self.device, checkpoint=checkpoint,
+                progress=advance,
+            )  # fmt: skip
+
+    def sample(
+        self,
+        simulations: Simulations,
+        inverse: Inverse | PopulationGenerator,
+        seed: int,
+        correct_seed: int,
+    ) -> tuple[Samples, Samples]:
+        """The answer and, before correction or iteration, the generator's draws."""
+        here, n = confined(self.problem, simulations), self.settings.sample.n
+        population = here.question == "population"
+        correcting = self.settings.sample.correct and population and not here.random
+        with self._bar("sample") as advance:
+            drawn = _drawn(here, inverse, int(_SPARE * n) if correcting else n, seed)
+            raw = push_forward(here, drawn, seed=seed, progress=advance)
+            if population and here.random and isinstance(inverse, Inverse):
+                drawer = Confined(inverse, here.prior)
+                return iterate(here, drawer, n, seed=seed, progress=advance), raw
+            return (_corrected(self.problem, raw, n, correct_seed) if correcting else raw), raw
+
+    def mcmc(self, simulations: Simulations, seed: int) -> Samples:
+        """The baseline."""
+        chosen = self.settings.mcmc
+        with self._bar("mcmc") as advance:
+            return run_mcmc(
+                confined(self.problem, simulations), simulations, self.settings.sample.n,
+                walkers=chosen.walkers, steps=chosen.steps, seed=seed, progress=advance,
+            )  # fmt: skip
+
+    def validate(
+        self,
+        simulations: Simulations,
+        inverse: Inverse | PopulationGenerator,
+        answer: Samples,
+        raw: Samples,
+        baseline: Samples | None,
+        *,
+        seed: int,
+    ) -> Verdicts:
+        """The verdicts on the answer and what stands beside it."""
+        here, comparison = confined(self.problem, simulations), None
+        with self._bar("validate") as advance:
+            evidence = _evidence(inverse, here)
+            found = {
+                "answer": validate(here, answer, simulations=simulations, seed=seed, **evidence)
+            }
+            advance(1, 3)
+            if here.question == "population":
+                found["raw"] = validate(here, raw, seed=seed)
+            advance(2, 3)
+            if baseline is not None:
+                found["mcmc"] = validate(here, baseline, seed=seed)
+                comparison = compare(answer, baseline, seed=seed)
+            advance(3, 3)
+        return found, comparison
+
+    def _bar(self, title: str) -> AbstractContextManager[Advance]:
+        if self.progress is None:
+            return nullcontext(lambda done, total: None)
+        return self.progress(title)
+
+
+def _drawn(problem: Problem, inverse: Inverse | PopulationGenerator, n: int, seed: int) -> Samples:
+    """The generator's own draws."""
+    if isinstance(inverse, PopulationGenerator):
+        return inverse.sample(n, seed=seed)
+    if isinstance(problem.prior, Truncated):
+        return sample_inside(problem, inverse, n, seed=seed)
+    return sample(inverse, problem.observations, n, seed=seed)
+
+
+def _corrected(problem: Problem, raw: Samples, n: int, seed: int) -> Samples:
+    """The corrected draws, or the raw ones with the reason why they cannot be believed."""
+    try:
+        return correct(problem, raw, n, seed=seed)
+    except CorrectionError as error:
+        info = {**raw.info, "converged": False, "message": str(error)}
+        return Samples(raw.x, raw.y, raw.weights, raw.names, raw.outputs, info)
+
+
+def _evidence(inverse: Inverse | PopulationGenerator, problem: Problem) -> dict[str, Any]:
+    """What validation may ask of an inverse; nothing of a generator of the population itself."""
+    if isinstance(inverse, PopulationGenerator):
+        return {}
+    drawer = Confined(inverse, problem.prior)
+    structured = inverse.config.embedding.kind != "none"
+    return {
+        "inverse": drawer,
+        "log_ratio": inverse.log_ratio if inverse.has_density else None,
+        "members": inverse.each if len(inverse.members) > 1 else (),
+        "embed": inverse.embed if structured else None,
+    }
+
+
+def _regularised(config: TrainConfig) -> RganConfig:
+    """The settings of the regularised generator among those of training."""
+    names = ("steps", "batch_size", "hidden", "layers", "gamma", "averaging", "evaluations",
+             "patience")  # fmt: skip
+    return RganConfig(**{name: getattr(config, name) for name in names})
