@@ -44,7 +44,7 @@ def push_forward(
     if samples.y is not None:
         return samples
     y = evaluate(problem, samples.x, seed=seed, progress=progress)
-    good = np.isfinite(y).all(axis=1)
+    good = problem.usable(y)
     if not good.any():
         raise CorrectionError("the model gives finite outputs for none of the draws")
     info = {

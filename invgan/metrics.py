@@ -1,5 +1,9 @@
 """Distances between two clouds of points, (n, L) and (m, L), with no knowledge of what they are.
 
+Values may be absent (NaN). One column at a time, those that are there are compared; all columns
+together, an absent value stands at its column's mean and what was seen is compared beside the
+values. `kl_divergence` alone takes whole rows only.
+
 - `kolmogorov_smirnov`: the largest gap between two distribution functions, one column at a time.
 - `wasserstein`: the mean distance that mass must be moved (Wasserstein-1), one column at a time.
 - `energy_distance`: ``2 E|a - b| - E|a - a'| - E|b - b'|`` (Szekely and Rizzo 2013).
@@ -12,6 +16,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,6 +28,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 
 from invgan.errors import InputError
+from invgan.structure import filled
 
 __all__ = ["c2st", "energy_distance", "kl_divergence", "kolmogorov_smirnov", "wasserstein"]
 
@@ -31,15 +37,27 @@ Array = NDArray[np.float64]
 
 def kolmogorov_smirnov(a: Array, b: Array) -> Array:
     """KS statistic of each column of a (n, L) against that of b (m, L); shape (L,)."""
-    _check(a, b)
-    pairs = zip(a.T, b.T, strict=True)
-    return np.array([stats.ks_2samp(u, v, method="asymp").statistic for u, v in pairs])
+    return _by_column(a, b, lambda u, v: stats.ks_2samp(u, v, method="asymp").statistic)
 
 
 def wasserstein(a: Array, b: Array) -> Array:
     """Wasserstein-1 distance of each column, in its own unit; shape (L,)."""
+    return _by_column(a, b, stats.wasserstein_distance)
+
+
+def _by_column(a: Array, b: Array, distance: Callable[[Array, Array], Any]) -> Array:
+    """The distance between the values that are there, for each column, shape (L,)."""
     _check(a, b)
-    return np.array([stats.wasserstein_distance(u, v) for u, v in zip(a.T, b.T, strict=True)])
+    found = np.empty(a.shape[1])
+    for j, (u, v) in enumerate(zip(a.T, b.T, strict=True)):
+        seen = u[~np.isnan(u)], v[~np.isnan(v)]
+        if not all(map(len, seen)):
+            raise InputError(
+                f"column {j + 1} holds {len(seen[0])} and {len(seen[1])} values, and both clouds "
+                "need one or more: leave the column out"
+            )
+        found[j] = distance(*seen)
+    return found
 
 
 def energy_distance(a: Array, b: Array, *, most: int = 2000, seed: int = 0) -> float:
@@ -55,7 +73,7 @@ def energy_distance(a: Array, b: Array, *, most: int = 2000, seed: int = 0) -> f
     """
     _check(a, b)
     rng = np.random.default_rng(seed)
-    a, b = _standardised(_thinned(a, most, rng), b), _standardised(_thinned(b, most, rng), b)
+    a, b = _standardised(b, _thinned(a, most, rng), _thinned(b, most, rng))
     within = [cdist(c, c).sum() / (len(c) * (len(c) - 1)) for c in (a, b)]
     return float(2 * cdist(a, b).mean() - sum(within))
 
@@ -76,6 +94,8 @@ def kl_divergence(a: Array, b: Array, *, neighbours: int = 10) -> float:
         neighbours: k.
     """
     _check(a, b)
+    if np.isnan(a).any() or np.isnan(b).any():
+        raise InputError("kl_divergence takes rows without NaN: leave the others out")
     a, b = np.unique(a, axis=0), np.unique(b, axis=0)
     k = min(neighbours, len(a) - 1, len(b))
     if k < 1:
@@ -112,7 +132,7 @@ def c2st(
     _check(a, b)
     rng = np.random.default_rng(seed)
     most = min(most, len(a), len(b))
-    a, b = _standardised(_thinned(a, most, rng), b), _standardised(_thinned(b, most, rng), b)
+    a, b = _standardised(b, _thinned(a, most, rng), _thinned(b, most, rng))
     points = np.concatenate([a, b])
     labels = np.repeat([0, 1], most)
     order = rng.permutation(len(points))
@@ -144,9 +164,14 @@ class _Patient(MLPClassifier):  # type: ignore[misc]
             return super().fit(points, labels)
 
 
-def _standardised(cloud: Array, reference: Array) -> Array:
-    scale = reference.std(axis=0)
-    return np.asarray((cloud - reference.mean(axis=0)) / np.where(scale > 0, scale, 1))
+def _standardised(reference: Array, *clouds: Array) -> tuple[Array, ...]:
+    """Clouds in standard deviations of a reference, with numbers where values are absent."""
+    seen = ~np.isnan(reference)
+    count = np.maximum(seen.sum(axis=0), 1)
+    mean = np.where(seen, reference, 0).sum(axis=0) / count
+    scale = np.sqrt(np.where(seen, np.square(reference - mean), 0).sum(axis=0) / count)
+    scale = np.where(scale > 0, scale, 1)
+    return filled(*((cloud - mean) / scale for cloud in clouds))
 
 
 def _thinned(cloud: Array, most: int, rng: np.random.Generator) -> Array:

@@ -30,7 +30,7 @@ class Table:
     """Observed rows.
 
     Attributes:
-        rows: shape (N, L), finite.
+        rows: shape (N, L), finite, or NaN where an output was not observed.
         names: the L output names, or None where nobody named them.
     """
 
@@ -105,7 +105,7 @@ class Law:
 Observations = Table | Law
 
 
-def as_observations(source: Any) -> Observations:
+def as_observations(source: Any, *, missing: bool = False) -> Observations:
     """Understand whatever the user gave as observations.
 
     Args:
@@ -113,13 +113,16 @@ def as_observations(source: Any) -> Observations:
             a frozen law of `scipy.stats`; a sequence or a mapping by name of such laws, one for
             each output; or a joint law.
 
+    Other Args:
+        missing: whether a table may hold NaN, and a .csv empty cells, for what was not observed.
+
     Raises:
         InputError: it is none of these, or holds values that are not finite numbers.
     """
     if isinstance(source, Table | Law):
         return source
     if isinstance(source, str | Path):
-        return _read(Path(source))
+        return _read(Path(source), missing)
     if isinstance(source, Mapping):
         return _columns(tuple(source.values()), tuple(map(str, source)))
     if hasattr(source, "dist"):
@@ -128,7 +131,7 @@ def as_observations(source: Any) -> Observations:
         return _columns(tuple(source), None)
     if hasattr(source, "log_prob") or hasattr(source, "logpdf"):
         return _joint(source)
-    return _table(source, None, "the observations")
+    return _table(source, None, "the observations", missing)
 
 
 def _columns(laws: tuple[Any, ...], names: tuple[str, ...] | None) -> Law:
@@ -156,7 +159,7 @@ def _sample_joint(law: Any, n: int, rng: np.random.Generator) -> Array:
     return np.asarray(draws, float).reshape(n, -1)
 
 
-def _table(values: Any, names: tuple[str, ...] | None, what: str) -> Table:
+def _table(values: Any, names: tuple[str, ...] | None, what: str, missing: bool) -> Table:
     if isinstance(values, np.ma.MaskedArray):
         values = np.ma.filled(values.astype(float), np.nan)
     try:
@@ -174,17 +177,25 @@ def _table(values: Any, names: tuple[str, ...] | None, what: str) -> Table:
         raise InputError(
             f"{what} must have shape (N, L), one column for each output; got {rows.shape}"
         )
-    bad = ~np.isfinite(rows)
-    if bad.any():
-        i, j = np.argwhere(bad)[0]
-        raise InputError(
-            f"{what}: {bad.sum()} of {bad.size} values are not finite "
-            f"(first: row {i + 1}, column {names[j] if names else j + 1}); leave such rows out"
-        )
+    _check_values(rows, names, what, missing)
     return Table(rows, names)
 
 
-def _read(path: Path) -> Table:
+def _check_values(rows: Array, names: tuple[str, ...] | None, what: str, missing: bool) -> None:
+    bad = np.isinf(rows) if missing else ~np.isfinite(rows)
+    if bad.any():
+        i, j = np.argwhere(bad)[0]
+        known = "" if missing else ", or say missing=True where NaN means not observed"
+        raise InputError(
+            f"{what}: {bad.sum()} of {bad.size} values are not finite (first: row {i + 1}, column "
+            f"{names[j] if names else j + 1}); leave such rows out{known}"
+        )
+    empty = np.flatnonzero(np.isnan(rows).all(axis=1))
+    if len(empty):
+        raise InputError(f"{what}: row {empty[0] + 1} holds no value at all; leave it out")
+
+
+def _read(path: Path, missing: bool) -> Table:
     if not path.is_file():
         raise InputError(f"observations: there is no file {str(path)!r}")
     if path.suffix == ".npy":
@@ -193,13 +204,13 @@ def _read(path: Path) -> Table:
                 values = np.lib.format.read_array(file, allow_pickle=False)
         except (ValueError, EOFError, OSError) as error:
             raise InputError(f"{path} is not a .npy file of numbers: {error}") from None
-        return _table(values, None, str(path))
+        return _table(values, None, str(path), missing)
     if path.suffix == ".csv":
-        return _read_csv(path)
+        return _read_csv(path, missing)
     raise InputError(f"observations come from a .csv or a .npy file; got {str(path)!r}")
 
 
-def _read_csv(path: Path) -> Table:
+def _read_csv(path: Path, missing: bool) -> Table:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file)
@@ -217,9 +228,10 @@ def _read_csv(path: Path) -> Table:
         if len(row) != len(names):
             raise InputError(f"{path}, line {line}: {len(row)} values for {len(names)} columns")
         for name, cell in zip(names, row, strict=True):
-            if not _is_number(cell):
+            if not _is_number(cell) and not (missing and not cell.strip()):
                 raise InputError(f"{path}, line {line}, column {name!r}: {cell!r} is not a number")
-    return _table([[float(cell) for cell in row] for _, row in lines[1:]], names, str(path))
+    values = [[float(cell.strip() or "nan") for cell in row] for _, row in lines[1:]]
+    return _table(values, names, str(path), missing)
 
 
 def _is_number(text: str) -> bool:

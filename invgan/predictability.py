@@ -3,7 +3,9 @@
 P_Y must live where the prior's outputs live. Three signs that it does not: observed values beyond
 all simulated ones in some column; observed rows far from every simulated row, though each column
 is in range; and a mean of ``r(y) = P_Y(y) / q_Y(y)`` over prior simulations that falls short of
-one by the mass of observations that no simulation reaches (Butler, Jakeman and Wildey 2018).
+one by the mass of observations that no simulation reaches (Butler, Jakeman and Wildey 2018). Where
+outputs may be missing there is a fourth: an output that no simulation, or every one, leaves out,
+while the observation does not, or does.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from invgan.errors import OutsideError
 from invgan.observations import Table
 from invgan.problem import Problem
 from invgan.samples import Simulations
-from invgan.scaling import OutputScaling
+from invgan.scaling import scored
 from invgan.simulation import sort_repeats
 from invgan.validation import Measure
 
@@ -30,6 +32,8 @@ Array = NDArray[np.float64]
 _LARGEST_SHARE = 0.05
 _LEAST_MASS = 0.8
 _TARGET_ROWS, _TREE_ROWS, _PROBES = 5_000, 50_000, 2_000
+_MOST_NAMES = 12
+_TREE_COLUMNS, _AT_ONCE = 16, 100
 _FEW_OUTPUTS, _FEWEST_ROWS = 3, 10
 
 
@@ -42,21 +46,22 @@ def check_predictability(problem: Problem, simulations: Simulations, *, seed: in
     """
     rows = _observed(problem, np.random.default_rng(seed))
     names = _columns(problem)
-    low, high = simulations.y.min(axis=0), simulations.y.max(axis=0)
-    shares = np.mean((rows < low) | (rows > high), axis=0)
+    _check_gaps(rows, simulations.y, names)
+    low, high = _ends(simulations.y)
+    shares = _outside(rows, simulations.y)
     j = int(np.argmax(shares))
     if shares[j] > _LARGEST_SHARE:
         raise OutsideError(
             f"{shares[j]:.0%} of the observations lie outside the simulated outputs in column "
             f"{names[j]!r} (simulated {low[j]:.4g} to {high[j]:.4g}, observed "
-            f"{rows[:, j].min():.4g} to {rows[:, j].max():.4g}): no parameter of the prior "
-            "explains them; widen the prior, or check the units of the observations"
+            f"{np.nanmin(rows[:, j]):.4g} to {np.nanmax(rows[:, j]):.4g}): no parameter of the "
+            "prior explains them; widen the prior, or check the units of the observations"
         )
     apart = _far(rows, simulations.y, seed)
     if apart > _LARGEST_SHARE:
         raise OutsideError(
             f"{apart:.0%} of the observations lie outside the simulated outputs taken together "
-            f"({', '.join(names)}), though each column is in range: no parameter of the prior "
+            f"({_few(names)}), though each column is in range: no parameter of the prior "
             "explains such a combination; check the order of the columns, or the model"
         )
 
@@ -64,8 +69,7 @@ def check_predictability(problem: Problem, simulations: Simulations, *, seed: in
 def explained(problem: Problem, simulations: Simulations, *, seed: int = 0) -> list[Measure]:
     """The same as figures for the report."""
     rows = _observed(problem, np.random.default_rng(seed))
-    low, high = simulations.y.min(axis=0), simulations.y.max(axis=0)
-    shares = np.mean((rows < low) | (rows > high), axis=0)
+    shares = _outside(rows, simulations.y)
     limit = _LARGEST_SHARE
     measures = [
         Measure("outside", name, float(share), limit, bool(share <= limit),
@@ -77,6 +81,13 @@ def explained(problem: Problem, simulations: Simulations, *, seed: int = 0) -> l
         measures.append(
             Measure("outside jointly", None, apart, limit, apart <= limit,
                     "share of observed rows far from every simulated row")
+        )  # fmt: skip
+    if problem.missing:
+        unlike = float(np.mean(_gaps(rows, simulations.y)))
+        measures.append(
+            Measure("missing otherwise", None, unlike, 0.0, unlike == 0.0,
+                    "share of outputs that were observed and are in no simulation, or that were "
+                    "not and are in every one")
         )  # fmt: skip
     enough = problem.question == "population" and len(rows) >= _FEWEST_ROWS
     if enough and len(shares) <= _FEW_OUTPUTS:
@@ -107,13 +118,54 @@ def _far(rows: Array, y: Array, seed: int) -> float:
     """
     if y.shape[1] == 1:
         return 0.0
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(len(y))
-    scored = OutputScaling.fit(y).to_network
+    order = np.random.default_rng(seed).permutation(len(y))
     probes = min(_PROBES, len(y) // 4)
-    tree = cKDTree(scored(y[order[probes : probes + _TREE_ROWS]]))
-    usual = np.max(tree.query(scored(y[order[:probes]]))[0])
-    return float(np.mean(np.asarray(tree.query(scored(rows))[0]) > 2 * usual))
+    cloud, own, seen = scored(y, y[order[probes : probes + _TREE_ROWS]], y[order[:probes]], rows)
+    usual = np.max(_nearest(cloud, own))
+    return float(np.mean(_nearest(cloud, seen) > 2 * usual))
+
+
+def _nearest(cloud: Array, points: Array) -> Array:
+    """Distance of each point (m, L) to the nearest row of a cloud (n, L), shape (m,)."""
+    if cloud.shape[1] <= _TREE_COLUMNS:
+        return np.asarray(cKDTree(cloud).query(points)[0])
+    sizes, found = np.square(cloud).sum(axis=1), np.empty(len(points))
+    for start in range(0, len(points), _AT_ONCE):
+        part = points[start : start + _AT_ONCE]
+        squares = sizes - 2 * part @ cloud.T + np.square(part).sum(axis=1, keepdims=True)
+        found[start : start + _AT_ONCE] = squares.min(axis=1)
+    return np.sqrt(np.maximum(found, 0))
+
+
+def _ends(y: Array) -> tuple[Array, Array]:
+    """Smallest and largest value of each column; NaN where there is none."""
+    return np.fmin.reduce(y, axis=0), np.fmax.reduce(y, axis=0)
+
+
+def _outside(rows: Array, y: Array) -> Array:
+    """Share of each column's rows (N, L) beyond all simulations (n, L); an absent value is not."""
+    low, high = _ends(y)
+    return np.asarray(np.mean((rows < low) | (rows > high), axis=0))
+
+
+def _gaps(rows: Array, y: Array) -> NDArray[np.bool_]:
+    """Which outputs (N, L) are absent and in every simulation there, or the other way round."""
+    absent, missing = np.isnan(rows), np.isnan(y)
+    return np.asarray(np.where(absent, ~missing.any(axis=0), missing.all(axis=0)))
+
+
+def _check_gaps(rows: Array, y: Array, names: list[str]) -> None:
+    unlike = _gaps(rows, y)
+    if not unlike.any():
+        return
+    i, j = np.argwhere(unlike)[0]
+    told = "is there in the observation, and no simulation has it"
+    if np.isnan(rows[i, j]):
+        told = "is missing in the observation, and every simulation has it"
+    raise OutsideError(
+        f"output {names[j]!r} {told} ({unlike.sum()} of {unlike.size} outputs are so): let the "
+        "model give NaN where, and only where, an observation may have nothing"
+    )
 
 
 def _observed(problem: Problem, rng: np.random.Generator) -> Array:
@@ -123,6 +175,11 @@ def _observed(problem: Problem, rng: np.random.Generator) -> Array:
     if problem.question == "posterior":
         return sort_repeats(seen.rows[None]).reshape(1, -1)
     return seen.rows
+
+
+def _few(names: list[str]) -> str:
+    shown = names if len(names) <= _MOST_NAMES else [*names[: _MOST_NAMES - 1], "...", names[-1]]
+    return ", ".join(shown)
 
 
 def _columns(problem: Problem) -> list[str]:

@@ -8,16 +8,21 @@ Two questions can be asked (docs/method.md has the mathematics):
 - ``posterior``: the observations are one experiment; wanted is p(x given y).
 
 What is observed may be the model's outputs with noise upon them: the model's own, or that of the
-measurement, whose law is then a part of the problem.
+measurement, whose law is then a part of the problem. And it may have gaps: series of different
+lengths, images with masked pixels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from invgan.errors import InputError
+from invgan.execution import Execution
 from invgan.noise import Noise, as_noise
 from invgan.observations import Law, Observations, Table, as_observations
 from invgan.priors import Prior, PriorLike
@@ -26,6 +31,7 @@ from invgan.settings import SettingError
 __all__ = ["Problem", "Question", "default_names"]
 
 Question = Literal["population", "posterior"]
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, init=False)
@@ -51,6 +57,10 @@ class Problem:
         log_likelihood: for a posterior, the log-likelihood of a model with noise where it is
             known: a function of parameters (n, D) and the observed rows (R, L), all repeats of one
             experiment, that returns (n,). MCMC alone uses it.
+        execution: how the rows of the model are run; in this process by default (see `on`).
+        missing: True where an output that is NaN, the model's or an observed one, was not observed:
+            a series ended before it, a pixel is masked. For the posterior question, with an
+            embedding. The model must leave out what an observation can leave out.
 
     Raises:
         InputError: something is missing or contradicts the rest; the message says what to do.
@@ -72,6 +82,8 @@ class Problem:
     question: Question
     noise: Noise | None
     log_likelihood: Callable[..., Any] | None
+    missing: bool
+    execution: Execution | None
 
     def __init__(
         self,
@@ -85,10 +97,12 @@ class Problem:
         question: Question = "population",
         noise: Noise | Mapping[str, Any] | None = None,
         log_likelihood: Callable[..., Any] | None = None,
+        missing: bool = False,
+        execution: Execution | None = None,
     ) -> None:
         if not callable(model):
             raise InputError(f"the model must be a function; got {type(model).__name__}")
-        seen = as_observations(observations)
+        seen = as_observations(observations, missing=bool(missing))
         names = _output_names(outputs, seen)
         put = object.__setattr__
         put(self, "model", model)
@@ -100,8 +114,15 @@ class Problem:
         put(self, "question", question)
         put(self, "noise", None if noise is None else _noise_over(noise, names))
         put(self, "log_likelihood", log_likelihood)
+        put(self, "missing", bool(missing))
+        put(self, "execution", execution)
         self._check_question()
+        self._check_missing()
         self._check_likelihood()
+
+    def on(self, execution: Execution | None) -> Self:
+        """The same problem, its model run in this way by every stage."""
+        return replace(self, execution=execution)
 
     @property
     def repeats(self) -> int:
@@ -125,8 +146,17 @@ class Problem:
         """Whether the density of the answer can be stated, as MCMC needs it."""
         if self.question == "population":
             return not self.random
-        measured = self.noise is not None and not self.stochastic
+        measured = self.noise is not None and not self.stochastic and not self.missing
         return measured or self.log_likelihood is not None
+
+    def usable(self, y: Array) -> NDArray[np.bool_]:
+        """Which rows of outputs (n, L) count, shape (n,).
+
+        The finite ones; with `missing` also those with some NaN, unless they are NaN throughout.
+        """
+        if not self.missing:
+            return np.asarray(np.isfinite(y).all(axis=1))
+        return np.asarray(~np.isinf(y).any(axis=1) & ~np.isnan(y).all(axis=1))
 
     def _check_question(self) -> None:
         is_table = isinstance(self.observations, Table)
@@ -148,6 +178,20 @@ class Problem:
                 f"{rows} rows of a deterministic model cannot be repeats of one experiment (each "
                 "would be the same): give the noise of the measurement, as in noise={'normal': "
                 "0.1}, or set stochastic=True, or ask question='population'"
+            )
+
+    def _check_missing(self) -> None:
+        if self.missing and self.question == "population":
+            raise InputError(
+                "missing=True is for question='posterior': the population question compares the "
+                "law of whole rows, which rows with missing values are not; leave incomplete rows "
+                "out, or ask question='posterior'"
+            )
+        seen = self.observations
+        if not self.missing and isinstance(seen, Table) and np.isnan(seen.rows).any():
+            raise InputError(
+                "the observations hold NaN: leave such rows out, or say missing=True where NaN "
+                "means not observed"
             )
 
     def _check_likelihood(self) -> None:

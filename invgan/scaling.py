@@ -21,8 +21,9 @@ from scipy.special import expit, logit, ndtr
 from invgan.errors import InputError
 from invgan.monotone import MonotoneMap, normal_scores
 from invgan.priors import Box, Prior, PriorLike, Simplex
+from invgan.structure import filled
 
-__all__ = ["OutputScaling", "ParameterScaling"]
+__all__ = ["OutputScaling", "ParameterScaling", "scored"]
 
 Array = NDArray[np.float64]
 
@@ -152,6 +153,27 @@ class OutputScaling:
         groups = data.get("groups")
         maps = tuple(map(_map_from_dict, data["maps"]))
         return cls(maps, None if groups is None else tuple(map(int, groups)))
+
+
+def scored(reference: Array, *clouds: Array) -> tuple[Array, ...]:
+    """Clouds on the normal scores of a reference, column by column, with numbers throughout.
+
+    Args:
+        reference: outputs that give the scale, shape (n, L), NaN where absent. A column that it has
+            fewer than two values of has no scale, and counts as seen or not alone.
+        clouds: outputs (m, L), each.
+
+    Returns:
+        Scores (m, L) of each, or, where anything is absent, (m, L + M) as `filled` gives them.
+    """
+    known = np.count_nonzero(~np.isnan(reference), axis=0) > 1
+    if not known.any():
+        return filled(*(np.where(np.isnan(cloud), np.nan, 0.0) for cloud in clouds))
+    scale = OutputScaling.fit(reference[:, known])
+    scores = [np.where(np.isnan(cloud), np.nan, 0.0) for cloud in clouds]
+    for cloud, found in zip(clouds, scores, strict=True):
+        found[:, known] = scale.to_network(cloud[:, known])
+    return filled(*scores)
 
 
 def _exact_maps(prior: Prior, support: Box) -> tuple[MonotoneMap, ...]:

@@ -10,7 +10,9 @@ A row (L,) is read in C order as one of
 | set | [elements, width] | one value of the elements |
 
 Absent values are NaN: those behind the end of a shorter series, right of and below a smaller image,
-the elements that a smaller set does not have, and anything that was not measured in between.
+the elements that a smaller set does not have, and anything that was not measured in between. Two
+numbers in the place of each, the value or zero and whether it was seen, tell all that there is to
+tell of such a row: the networks read it so, and all that measures distances does (`filled`).
 """
 
 from __future__ import annotations
@@ -23,7 +25,15 @@ from numpy.typing import ArrayLike, NDArray
 from invgan.errors import InputError
 from invgan.settings import AXES, ONE_CHANNEL, EmbeddingConfig, SettingError
 
-__all__ = ["EmbeddingConfig", "column_groups", "pad_row", "row_shape", "thin_sets"]
+__all__ = [
+    "EmbeddingConfig",
+    "check_masks",
+    "column_groups",
+    "filled",
+    "pad_row",
+    "row_shape",
+    "thin_sets",
+]
 
 Array = NDArray[np.float64]
 
@@ -57,6 +67,42 @@ def column_groups(config: EmbeddingConfig, outputs: int) -> tuple[int, ...] | No
     if config.kind == "set":
         return tuple(range(shape[1])) * shape[0]
     return tuple(int(j) for j in np.repeat(np.arange(shape[0]), outputs // shape[0]))
+
+
+def check_masks(config: EmbeddingConfig) -> None:
+    """Refuse an embedding that does not tell an absent value from a measured one.
+
+    Raises:
+        SettingError: there is none.
+    """
+    if config.kind == "none":
+        raise SettingError(
+            ("kind",),
+            "none cannot tell a missing output from a measured one; outputs with missing values "
+            "need a network that reads what was seen: mlp for plain rows, conv1d, recurrent or "
+            "transformer for series, conv2d for images, set for repeats",
+        )
+
+
+def filled(*clouds: Array) -> tuple[Array, ...]:
+    """Rows of numbers for rows with absent values, so that distances between them can be taken.
+
+    Args:
+        clouds: on a scale whose middle is zero, NaN where absent, each (n, L).
+
+    Returns:
+        Each cloud with zeros in the place of NaN and M columns more, one or zero for seen or not,
+        of the M outputs that any row of any cloud lacks, (n, L + M); the clouds themselves where
+        nothing is absent.
+    """
+    absent = [np.isnan(cloud) for cloud in clouds]
+    lacking = np.any([a.any(axis=0) for a in absent], axis=0)
+    if not lacking.any():
+        return clouds
+    return tuple(
+        np.hstack([np.where(a, 0.0, cloud), ~a[:, lacking]])
+        for a, cloud in zip(absent, clouds, strict=True)
+    )
 
 
 def pad_row(observed: ArrayLike, shape: tuple[int, ...]) -> Array:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from invgan.errors import InputError
-from invgan.scaling import OutputScaling
+from invgan.scaling import OutputScaling, scored
 
 __all__ = ["Drawer", "check_pairs", "conditions", "drawn", "few_columns", "scores"]
 
@@ -51,8 +51,11 @@ def few_columns(y: Array) -> Array:
 def conditions(y: Array, at: Array, most: int) -> tuple[Array, Array]:
     """What is to be known of outputs, in few columns: leading principal components of their scores.
 
+    Of outputs with absent values, those of their scores and of what was seen: a function of the
+    outputs like any other, so that a check which holds for every function of them holds here.
+
     Args:
-        y: outputs that give the scales and the axes, shape (n, L).
+        y: outputs that give the scales and the axes, shape (n, L), NaN where absent.
         at: others to be brought to the same columns, shape (m, L).
         most: how many columns there may be.
 
@@ -60,7 +63,7 @@ def conditions(y: Array, at: Array, most: int) -> tuple[Array, Array]:
         Both, (n, C) and (m, C), the first column of size one.
     """
     y, at = few_columns(y), few_columns(at)
-    t, t_at = scores(y, y), scores(y, at)
+    t, t_at = scored(y, y, at)
     centre = t.mean(axis=0)
     _, size, axes = np.linalg.svd(t[:_AXES_ROWS] - centre, full_matrices=False)
     kept = axes[: min(most, max(1, int(np.sum(size > 1e-6 * size[0]))))]

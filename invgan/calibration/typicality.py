@@ -8,7 +8,8 @@
   as Schmitt et al. (2023) use it on learned summaries, with a null distribution from sets of as
   many rows of the cloud itself.
 
-An embedding of the rows, where one is given, is applied first.
+An embedding of the rows, where one is given, is applied first. Without one, rows with absent values
+are compared by their values and by what was seen of them.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
-from invgan.calibration.draws import few_columns, scores
+from invgan.calibration.draws import few_columns
 from invgan.errors import InputError
+from invgan.scaling import scored
 
 __all__ = ["Embedding", "depth", "two_sample"]
 
@@ -128,7 +130,7 @@ def _white(cloud: Array, at: Array, embed: Embedding | None) -> tuple[Array, Arr
     if embed is not None:
         cloud, at = np.asarray(embed(cloud), float), np.asarray(embed(at), float)
     cloud, at = few_columns(cloud), few_columns(at)
-    t, t_at = scores(cloud, cloud), scores(cloud, at)
+    t, t_at = scored(cloud, cloud, at)
     centre = t.mean(axis=0)
     variance, axes = np.linalg.eigh(np.atleast_2d(np.cov(t.T)))
     scale = np.sqrt(np.maximum(variance, _LEAST_VARIANCE * max(variance.max(), 1e-12)))

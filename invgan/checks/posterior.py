@@ -4,9 +4,14 @@ Deterministic model: the outputs of the draws must come back to the observation.
 the observation must be one that the draws could have made. Whether the prior could have made it at
 all is another matter: if not, the model is not one of what was observed, and its inverse, never
 trained on the like, has no answer to give.
+
+Where outputs may be missing, each value that was observed is held against the draws that have it,
+and what was observed at all against what the draws have.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,13 +26,13 @@ from invgan.samples import Simulations
 from invgan.simulation import sort_repeats
 from invgan.validation import Measure
 
-__all__ = ["PRIOR_DEPTH", "observed", "predictive", "typical"]
+__all__ = ["PRIOR_DEPTH", "PRIOR_GAPS", "observed", "predictive", "typical"]
 
 Array = NDArray[np.float64]
 
-PRIOR_DEPTH = "prior predictive depth"
-_RESIDUAL, _NEARER = 0.1, 0.1
-_FEWEST = 1000
+PRIOR_DEPTH, PRIOR_GAPS = "prior predictive depth", "prior predictive gaps"
+_RESIDUAL, _NEAR_ONES, _NEARER = 0.1, 0.9, 0.1
+_FEWEST, _FEWEST_VALUES = 1000, 20
 
 
 def observed(problem: Problem) -> Array:
@@ -48,31 +53,60 @@ def predictive(
     """Outputs y (n, L) of posterior draws against the one observation."""
     target = observed(problem)[0]
     names = [f"{n}" for _ in range(problem.repeats) for n in problem.outputs]
+    gaps = _predicted_gaps(y, target, names) if problem.missing else []
     if problem.random:
-        return [*_depths(y, target, names), *_joint_depth(y, target, seed)]
-    cloud = y if simulations is None else simulations.y
-    low, high = np.quantile(cloud, [0.16, 0.84], axis=0)
-    spread = np.where(high > low, (high - low) / 2, np.maximum(np.abs(target), 1e-300))
-    worst = np.quantile(np.abs(y - target), 0.9, axis=0) / spread
-    return [
-        Measure("residual", name, float(v), _RESIDUAL, bool(v <= _RESIDUAL),
-                "90 % of draws are this near to the observation, in units of the prior's outputs")
-        for name, v in zip(names, worst, strict=True)
-    ]  # fmt: skip
+        return [*_depths(y, target, names), *gaps, *_joint_depth(y, target, seed)]
+    return [*_residuals(y, target, names, y if simulations is None else simulations.y), *gaps]
+
+
+def _residuals(y: Array, target: Array, names: list[str], cloud: Array) -> list[Measure]:
+    """Distances in half the central 68 % range of a cloud; a draw without the value is far."""
+    measures = []
+    for j in np.flatnonzero(~np.isnan(target)):
+        values = cloud[~np.isnan(cloud[:, j]), j]
+        low, high = np.quantile(values, [0.16, 0.84]) if len(values) else (0.0, 0.0)
+        spread = (high - low) / 2 if high > low else max(abs(target[j]), 1e-300)
+        far = np.abs(y[~np.isnan(y[:, j]), j] - target[j])
+        level = _NEAR_ONES * len(y) / max(len(far), 1)
+        v = float(np.quantile(far, level) / spread) if level <= 1 else math.inf
+        measures.append(
+            Measure("residual", names[j], v, _RESIDUAL, bool(v <= _RESIDUAL),
+                    "90 % of draws are this near to the observation, in units of the prior's "
+                    "outputs")
+        )  # fmt: skip
+    return measures
 
 
 def _depths(y: Array, target: Array, names: list[str]) -> list[Measure]:
     """Shares are not counted beyond the outermost draw, so the observed is brought nearer first."""
-    centre = np.median(y, axis=0)
-    near = centre + (target - centre) / (1 + _NEARER)
-    below = (y < near).mean(axis=0) + 0.5 * (y == near).mean(axis=0)
-    outside = 1 - 2 * np.minimum(below, 1 - below)
-    limit = 1 - LEVEL / len(target)
+    limit, measures = 1 - LEVEL / len(target), []
+    for j in np.flatnonzero(~np.isnan(target)):
+        values = y[~np.isnan(y[:, j]), j]
+        if len(values) < _FEWEST_VALUES:
+            continue
+        centre = np.median(values)
+        near = centre + (target[j] - centre) / (1 + _NEARER)
+        below = (values < near).mean() + 0.5 * (values == near).mean()
+        v = float(1 - 2 * min(below, 1 - below))
+        measures.append(
+            Measure("posterior predictive depth", names[j], v, limit, v <= limit,
+                    "central share of predicted outputs, a tenth wider, that must be taken to "
+                    "reach the observed")
+        )  # fmt: skip
+    return measures
+
+
+def _predicted_gaps(y: Array, target: Array, names: list[str]) -> list[Measure]:
+    """How many draws lack the output that they lack, or have, most against the observation."""
+    if len(y) < _FEWEST:
+        return []
+    otherwise = np.mean(np.isnan(y) != np.isnan(target), axis=0)
+    j = int(np.argmax(otherwise))
+    v, limit = float(otherwise[j]), 1 - LEVEL / len(target)
     return [
-        Measure("posterior predictive depth", name, float(v), limit, bool(v <= limit),
-                "central share of predicted outputs, a tenth wider, that must be taken to reach "
-                "the observed")
-        for name, v in zip(names, outside, strict=True)
+        Measure("posterior predictive gaps", names[j], v, limit, v <= limit,
+                "share of predicted rows in which this output is missing and was observed, or is "
+                "there and was not")
     ]  # fmt: skip
 
 
@@ -91,12 +125,20 @@ def _joint_depth(y: Array, target: Array, seed: int) -> list[Measure]:
 def typical(
     problem: Problem, simulations: Simulations, embed: Embedding | None, seed: int
 ) -> list[Measure]:
-    """Whether the observation is like any of the simulations."""
+    """Whether the observation is like any of the simulations, and so are its gaps."""
     if len(simulations) < _FEWEST:
         return []
-    value = max(depth(observed(problem), simulations.y, embed=embed, seed=seed))
+    at, y = observed(problem), simulations.y
+    value = max(depth(at, y, embed=embed, seed=seed))
     limit = 1 - max(LEVEL / 2, 2 / len(simulations))
-    return [
+    measures = [
         Measure(PRIOR_DEPTH, None, value, limit, value <= limit,
                 "share of simulations that are less far out among their like than the observation")
     ]  # fmt: skip
+    if problem.missing:
+        value = max(depth(*(np.isnan(rows).astype(float) for rows in (at, y)), seed=seed))
+        measures.append(
+            Measure(PRIOR_GAPS, None, value, limit, value <= limit,
+                    "the same of which outputs are missing, whatever the others are")
+        )  # fmt: skip
+    return measures

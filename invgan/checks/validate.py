@@ -34,7 +34,10 @@ Array = NDArray[np.float64]
 Progress = Callable[[int, int], None]
 
 _FEWEST = 20
-_NO_ANSWER = ("outside", "outside jointly", "explained mass", posterior.PRIOR_DEPTH)
+_NO_ANSWER = (
+    "outside", "outside jointly", "missing otherwise", "explained mass", posterior.PRIOR_DEPTH,
+    posterior.PRIOR_GAPS,
+)  # fmt: skip
 
 
 def validate(
@@ -84,7 +87,7 @@ def validate(
     info: dict[str, Any] = {"model_evaluations": runs}
     if y is None:
         y = evaluate(problem, samples.x, seed=seed, progress=progress)
-    finite = np.asarray(np.isfinite(y).all(axis=1))
+    finite = problem.usable(y)
     x, y, count = samples.x[finite], y[finite], effective(samples) * float(finite.mean())
     measures = [_finite_share(finite)]
     if len(y) < _FEWEST:

@@ -12,6 +12,7 @@ from functools import partial
 from invgan.errors import InputError
 from invgan.gallery.algebraic import root_ratio_problem, rosenbrock_10_problem, rosenbrock_problem
 from invgan.gallery.gaussian import deconvolution_problem, linear_gaussian_problem
+from invgan.gallery.images import blob_problem
 from invgan.gallery.mechanics import (
     inverse_kinematics_problem,
     noisy_plate_problem,
@@ -48,6 +49,7 @@ POSTERIOR: Mapping[str, Callable[[], GalleryProblem]] = {
     "linear-gaussian-posterior": linear_gaussian_posterior_problem,
     "two-branches": two_branches_problem,
     "fifty": fifty_problem,
+    "blob": blob_problem,
     "hodgkin-huxley": hodgkin_huxley_problem,
     "hodgkin-huxley-trace": hodgkin_huxley_trace_problem,
 }

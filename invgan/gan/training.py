@@ -33,13 +33,14 @@ from invgan.errors import InputError
 from invgan.gan.course import Course
 from invgan.gan.device import choose_device, few_threads, to_tensor
 from invgan.gan.inverse import Inverse
+from invgan.gan.networks import check_networks
 from invgan.gan.stage import Pairs
 from invgan.observations import Table
 from invgan.problem import Problem
 from invgan.samples import Simulations
 from invgan.scaling import OutputScaling, ParameterScaling
 from invgan.settings import TrainConfig
-from invgan.structure import column_groups, thin_sets
+from invgan.structure import check_masks, column_groups, thin_sets
 
 __all__ = ["train"]
 
@@ -80,16 +81,18 @@ def train(
         The inverse that held-out pairs liked best.
 
     Raises:
-        InputError: the simulations are not this problem's, or too few.
+        InputError: the simulations are not this problem's, or too few, or the networks of the
+            settings do not fit its parameters.
     """
     config = config or TrainConfig()
-    _check(problem, simulations)
+    _check(problem, simulations, config)
     started = time.perf_counter()
     seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(3)]
     low, high = _region(problem, simulations, config)
     rows = [_within(part, low, high) for part in (simulations.training, simulations.selection)]
     rows = _thinned(problem, rows, config, np.random.default_rng(seeds[1]))
     parameters = ParameterScaling.fit(problem.prior, np.random.default_rng(seeds[0]))
+    check_networks(config, parameters.dimension)
     scaling = OutputScaling.fit(rows[0].y, column_groups(config.embedding, rows[0].y.shape[1]))
     place = choose_device(device)
     pairs, selection = (_pairs(part, parameters, scaling, place) for part in rows)
@@ -115,7 +118,7 @@ def train(
     )  # fmt: skip
 
 
-def _check(problem: Problem, simulations: Simulations) -> None:
+def _check(problem: Problem, simulations: Simulations, config: TrainConfig) -> None:
     if simulations.names != problem.prior.names or simulations.outputs != problem.outputs:
         raise InputError(
             f"the simulations hold parameters {list(simulations.names)} and outputs "
@@ -127,6 +130,8 @@ def _check(problem: Problem, simulations: Simulations) -> None:
             f"{len(simulations)} simulations are too few to train on; "
             f"use {_FEWEST_SIMULATIONS} or more"
         )
+    if problem.missing:
+        check_masks(config.embedding)
 
 
 def _region(problem: Problem, simulations: Simulations, config: TrainConfig) -> tuple[Array, Array]:
@@ -137,7 +142,7 @@ def _region(problem: Problem, simulations: Simulations, config: TrainConfig) -> 
     """
     y = simulations.training.y
     if problem.question == "posterior":
-        return np.nanmin(y, axis=0), np.nanmax(y, axis=0)
+        return np.fmin.reduce(y, axis=0), np.fmax.reduce(y, axis=0)
     seen = problem.observations
     rows = seen.rows if isinstance(seen, Table) else seen.sample(_TARGET_DRAWS, _target_rng())
     low, high = np.quantile(rows, [0.001, 0.999], axis=0)

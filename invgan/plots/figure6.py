@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from invgan.plots.answer import draw_answer
-from invgan.plots.pushforward import MAX_OUTPUTS, draw_pushforward
+from invgan.plots.pushforward import draw_pushforward, panels_of
 from invgan.plots.style import layout
 from invgan.plots.surface import Surface
 
@@ -32,7 +32,7 @@ def plot_figure6(
     single: bool = False,
 ) -> Figure:
     """The answer and its check: `plot_answer` (panel A1) beside `plot_pushforward` (panel A2)."""
-    columns, rows = layout(min(len(outputs), MAX_OUTPUTS))
+    columns, rows = layout(panels_of(outputs, single))
     beside = rows <= 2
     size = (4.9 + max(2.7 * columns, 4.7), 4.6) if beside else (9.6, 4.4 + 2.2 * rows)
     figure = Figure(figsize=size, layout="constrained")

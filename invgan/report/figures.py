@@ -108,7 +108,7 @@ def _cloud(samples: Samples, problem: Problem) -> tuple[Array, Array | None]:
     if samples.y is None:
         return samples.x[rows], None
     y = samples.y[rows].reshape(-1, len(problem.outputs))
-    return samples.x[rows], y[np.isfinite(y).all(axis=1)]
+    return samples.x[rows], y[problem.usable(y)]
 
 
 def _observed(problem: Problem) -> Array:

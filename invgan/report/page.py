@@ -14,6 +14,7 @@ from invgan.report.findings import Findings
 
 __all__ = ["page"]
 
+_MOST_ROWS = 16
 _ROADS = {"cgan": "cGAN", "raw": "generator, uncorrected", "mcmc": "MCMC"}
 
 
@@ -56,7 +57,26 @@ def _measure_rows(measures: dict[str, list[dict[str, Any]]]) -> list[dict[str, A
             key = entry["name"], entry["output"]
             blank = {"name": key[0], "output": key[1], "cells": {}}
             rows.setdefault(key, blank)["cells"][road] = entry
-    return list(rows.values())
+    return _fewer(list(rows.values()))
+
+
+def _fewer(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of a measure with very many outputs the worst ones, and the count of the others."""
+    kept: list[dict[str, Any]] = []
+    for name in dict.fromkeys(row["name"] for row in rows):
+        same = [row for row in rows if row["name"] == name]
+        if len(same) > _MOST_ROWS:
+            worst = sorted(same, key=_badness, reverse=True)[: _MOST_ROWS - 1]
+            others = f"and {len(same) - len(worst)} others (results.json)"
+            same = [*worst, {"name": name, "output": others, "cells": {}}]
+        kept += same
+    return kept
+
+
+def _badness(row: dict[str, Any]) -> tuple[bool, float]:
+    """Not passed first, then by the value."""
+    cells = row["cells"].values()
+    return any(not c["passed"] for c in cells), max((c["value"] or 0.0) for c in cells)
 
 
 def _members(training: dict[str, Any]) -> list[dict[str, Any]]:

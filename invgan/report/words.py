@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from invgan import plots
 from invgan.observations import Table
 from invgan.problem import Problem
@@ -43,6 +45,10 @@ _NO_DENSITY = {
         "No MCMC baseline: it needs the likelihood, which the noise of the measurement gives for a "
         "deterministic model (problem.noise), or the user for any (problem.log_likelihood)."
     ),
+    "missing": (
+        "No MCMC baseline: of outputs with missing values only the user can give the likelihood "
+        "(problem.log_likelihood)."
+    ),
     "population": (
         "No MCMC baseline: the population density of a model with noise cannot be stated."
     ),
@@ -60,7 +66,10 @@ def observed(problem: Problem) -> str:
         return "a law"
     if problem.question == "posterior":
         count = len(seen.rows)
-        return "one experiment" if count == 1 else f"one experiment, repeated {count} times"
+        told = "one experiment" if count == 1 else f"one experiment, repeated {count} times"
+        there = np.count_nonzero(~np.isnan(seen.rows))
+        gaps = f", {there} of {seen.rows.size} values" if there < seen.rows.size else ""
+        return f"{told}{gaps}"
     return f"{len(seen.rows):,} rows"
 
 
@@ -69,7 +78,7 @@ def no_baseline(f: Findings) -> str | None:
     if f.baseline is not None:
         return None
     if not f.problem.has_density:
-        return _NO_DENSITY[f.problem.question]
+        return _NO_DENSITY["missing" if f.problem.missing else f.problem.question]
     if _setting(f, "mcmc", "enabled") is False:
         return "Switched off (mcmc.enabled: false)."
     return "MCMC was not run."
@@ -239,6 +248,11 @@ def _parameters(f: Findings) -> str:
 
 
 def _pushforward(f: Findings) -> str:
+    if f.problem.question == "posterior" and len(f.problem.outputs) > plots.MAX_OUTPUTS:
+        return (
+            "A2: where 50 % and 90 % of the model's outputs at these draws are, one output after "
+            "the other; what was observed is the dots"
+        )
     if f.problem.question == "posterior":
         return "A2: the model at these draws; what was observed is the vertical lines"
     return "A2: the model at these draws against the observed distribution P_Y"
