@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from invgan.errors import InputError
+from invgan.mcmc.journal import Journal, Stretch, joined
 from invgan.mcmc.target import Target, free_parameters
 from invgan.samples import Simulations
 
@@ -88,6 +89,7 @@ def run_ensemble(
     start: emcee.State,
     steps: int,
     progress: Callable[[int, int], None] | None,
+    journal: Journal | None = None,
 ) -> Chain:
     """Walk: every walker moves once a step.
 
@@ -96,10 +98,36 @@ def run_ensemble(
         start: where the walkers stand, from `start_among`.
         steps: how many steps.
         progress: called with (steps done, steps in all), or None.
+        journal: keeps what is walked; what it holds already is not walked again.
 
     Raises:
         ModelError: the model raised.
     """
+    journal = journal or Journal(None, "")
+    walked, done = journal.read(), 0
+    while (done := sum(len(stretch.log_prob) for stretch in walked)) < steps:
+        here = walked[-1].state() if walked else start
+
+        def advance(count: int, before: int = done) -> None:
+            if progress is not None:
+                progress(before + count, steps)
+
+        walked.append(_stretch(target, here, steps - done, advance, journal))
+        journal.write(walked[-1])
+    whole = joined(walked)
+    target.evaluations += whole.evaluations
+    x = target.parameters(whole.coords[:steps])
+    return Chain(x, whole.blobs[:steps], float((whole.accepted / done).mean()))
+
+
+def _stretch(
+    target: Target,
+    start: emcee.State,
+    steps: int,
+    advance: Callable[[int], None],
+    journal: Journal,
+) -> Stretch:
+    """Walk for so many steps, or until the journal is due."""
     # A backend with a random state of its own keeps emcee from reading numpy's global one.
     backend = emcee.backends.Backend()
     backend.reset(*start.coords.shape)
@@ -110,15 +138,19 @@ def run_ensemble(
     )
     # Without emcee's wrapper, which prints its own account of a model that raises.
     sampler.log_prob_fn = target
+    before = target.evaluations
     states = sampler.sample(start, iterations=steps, skip_initial_state_check=True)
     for done, _ in enumerate(states, start=1):
-        if progress is not None:
-            progress(done, steps)
-    x = target.parameters(sampler.get_chain())
-    y = np.empty((*x.shape[:2], 0))
-    if target.runs_model:
-        y = np.asarray(sampler.get_blobs()).reshape(*x.shape[:2], -1)
-    return Chain(x, y, float(sampler.acceptance_fraction.mean()))
+        advance(done)
+        if journal.due:
+            break
+    runs, target.evaluations = target.evaluations - before, before
+    coords, log_prob = sampler.get_chain(), sampler.get_log_prob()
+    blobs = sampler.get_blobs() if target.runs_model else np.empty((*log_prob.shape, 0))
+    return Stretch(
+        coords, log_prob, np.asarray(blobs, float).reshape(*log_prob.shape, -1),
+        backend.accepted, runs, sampler.random_state,
+    )  # fmt: skip
 
 
 class KernelMove(emcee.moves.KDEMove):  # type: ignore[misc]

@@ -43,6 +43,12 @@ def likelihood_of(problem: Problem) -> Callable[[Array, Array], Array]:
     rows = seen.rows
     if problem.log_likelihood is not None:
         return lambda x, y: _stated(problem, x, rows)
+    if problem.missing:
+        raise InputError(
+            "MCMC needs the likelihood of outputs with missing values, which the noise alone does "
+            "not give: give it as log_likelihood=function (problem.log_likelihood), or leave MCMC "
+            "out (mcmc.enabled: false)"
+        )
     if problem.stochastic:
         raise InputError(
             "MCMC needs the likelihood of a stochastic model, which simulations do not give: give "

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +15,10 @@ from invgan.density import fit_density, observed_log_prob
 from invgan.errors import InputError
 from invgan.mcmc.chains import diagnose
 from invgan.mcmc.ensemble import run_ensemble, start_among
+from invgan.mcmc.journal import Journal
 from invgan.mcmc.likelihood import likelihood_of
 from invgan.mcmc.target import Target, free_parameters
+from invgan.models.identity import identity
 from invgan.problem import Problem
 from invgan.samples import Samples, Simulations
 from invgan.simulation.evaluate import evaluate, measure
@@ -32,6 +36,7 @@ def run_mcmc(
     walkers: int = 64,
     steps: int = 5000,
     seed: int = 0,
+    checkpoint: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Samples:
     """Draw from the exact answer, where its density can be stated.
@@ -47,6 +52,8 @@ def run_mcmc(
         walkers: an even number above twice the number of free parameters.
         steps: steps of each walker, 10 or more; each costs up to `walkers` model runs.
         seed: of everything random.
+        checkpoint: stem of files for the chain as it is walked; where those of the same chain lie
+            there, they are taken up, and the result is the same as without the interruption.
         progress: called with (steps done, steps in all).
 
     Returns:
@@ -64,7 +71,9 @@ def run_mcmc(
     seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(5)]
     target, fitted = _target(problem, simulations, seeds[0], seeds[1])
     start = start_among(target, simulations, walkers, np.random.default_rng(seeds[2]))
-    chain = run_ensemble(target, start, steps, progress)
+    made_from = _fingerprint(problem, simulations, walkers, seed)
+    journal = Journal(None if checkpoint is None else Path(checkpoint), made_from)
+    chain = run_ensemble(target, start, steps, progress, journal)
     burn_in, diagnosis = diagnose(chain.x, problem.prior.names, n)
     rows = _choose(steps - burn_in, walkers, n, np.random.default_rng(seeds[3]))
     x, y = (np.concatenate(part[burn_in:])[rows] for part in (chain.x, chain.y))
@@ -82,6 +91,17 @@ def run_mcmc(
         **diagnosis,
     }
     return Samples(x, y, np.ones(len(x)), problem.prior.names, problem.outputs, info)
+
+
+def _fingerprint(problem: Problem, simulations: Simulations, walkers: int, seed: int) -> str:
+    """What a chain rests on: the target, and where and how it is walked; not how long."""
+    seen = problem.observations.sample(64, np.random.default_rng(0))
+    asked = [problem.question, problem.noise, walkers, seed, seen.tolist()]
+    content = hashlib.sha256(repr(asked).encode())
+    content.update(identity(problem.log_likelihood).encode())
+    content.update(np.ascontiguousarray(simulations.x).tobytes())
+    content.update(np.ascontiguousarray(simulations.y).tobytes())
+    return content.hexdigest()
 
 
 def _target(
