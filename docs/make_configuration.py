@@ -11,7 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from invgan.config import ORDER, Config
+from invgan.config import MODELS, ORDER, Config
 from invgan.laws import LAWS
 from invgan.settings import Section
 
@@ -59,10 +59,16 @@ MODEL = """\
 | `model.py:rosenbrock` | a function in a file, which may import its neighbours |
 | `package.module:function` | a function of an installed module |
 | `gallery:rosenbrock` | a ready problem (`invgan gallery` lists them) |
+| `{command: [./flow, "{k}"], ...}` | an external program |
+| `{ode: model.py:rates, ...}` | ordinary differential equations |
+| `{torch: model.py:function, ...}` | a function written in torch |
 
 The paths of a model's file and of a table start at the configuration file. A ready problem brings
-its own prior, observations and outputs, which may be replaced.
+its own prior, observations and outputs, which may be replaced. [Models](models.md) shows how to
+bring each kind.
+"""
 
+OBSERVATIONS = """\
 ### Observations
 
 | form | is |
@@ -100,7 +106,7 @@ def configuration() -> str:
             section: Any = Config.model_fields[key].annotation
             parts += [f"## `{key}`", f"{section.__doc__}", _table(section)]
         if key == "problem":
-            parts.append(MODEL)
+            parts += [MODEL, *(_model(name) for name in MODELS), OBSERVATIONS]
     parts += [LAWS_TEXT, _laws(), SCIPY_TEXT]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
@@ -134,6 +140,11 @@ def _rows(section: type[Section], keys: list[str], outer: str = "") -> list[str]
             inner: Any = field.annotation
             rows += _rows(inner, list(inner.model_fields), f"{outer}{key}.")
     return rows
+
+
+def _model(name: str) -> str:
+    section: Any = MODELS[name]
+    return f"#### `{name}`\n\n{section.__doc__}\n\n{_table(section)}"
 
 
 def _laws() -> str:

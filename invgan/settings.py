@@ -21,10 +21,12 @@ from pydantic import (
 )
 
 from invgan.errors import InputError
+from invgan.execution import Execution
 
 __all__ = [
     "EmbeddingConfig",
     "McmcConfig",
+    "NetworkConfig",
     "SampleConfig",
     "Section",
     "SettingError",
@@ -90,7 +92,7 @@ class SimulateConfig(Section):
     n: int = Field(default=100_000, ge=20, description="number of prior simulations")
     chunk: int = Field(default=8192, ge=1, description="rows handed to the model at once")
     max_failures: float = Field(
-        default=0.05, ge=0, le=1, description="share of simulations that may be non-finite"
+        default=0.05, ge=0, le=1, description="share of simulations that may fail"
     )
     rounds: int = Field(
         default=1,
@@ -100,6 +102,41 @@ class SimulateConfig(Section):
     miss: float = Field(
         default=1e-3, gt=0, lt=0.1, description="share of the answer that a round may cut off"
     )
+    design: Literal["random", "sobol"] = Field(
+        default="random",
+        description="independent draws, or Sobol points, which fill independent laws evenly",
+    )
+    workers: str = Field(
+        default="serial",
+        description="where the model runs, in every stage: serial, process:N, dask:local, "
+        "dask:tcp://host:port",
+    )
+    timeout: float | None = Field(
+        default=None,
+        gt=0,
+        description="seconds that one call of the model may take; a row that takes longer has "
+        "failed",
+    )
+    retries: int = Field(
+        default=2, ge=0, description="how often rows are tried again whose worker died"
+    )
+
+    @field_validator("workers")
+    @classmethod
+    def _known_workers(cls, value: str) -> str:
+        try:
+            Execution(value)
+        except InputError:
+            raise SettingError(
+                (), f"must be serial, process:N, dask:local or dask:tcp://...; got {short(value)}"
+            ) from None
+        return value
+
+    @property
+    def execution(self) -> Execution | None:
+        """How the rows of the model are run; None for the plainest way."""
+        found = Execution(self.workers, self.timeout, self.retries)
+        return None if found == Execution() else found
 
 
 AXES = {
@@ -110,6 +147,8 @@ AXES = {
     "set": ("elements", "width"),
 }
 ONE_CHANNEL = ("conv1d", "recurrent", "transformer")
+PAIRED = ("relativistic",)
+LABELLED = ("minimax", "nonsaturating", "least_squares")
 
 
 class EmbeddingConfig(Section):
@@ -160,6 +199,86 @@ class EmbeddingConfig(Section):
         return self
 
 
+class NetworkConfig(Section):
+    """The networks of the game: generator and critic."""
+
+    kind: Literal["mlp", "dcgan", "conv1d"] = Field(
+        default="mlp",
+        description="mlp; dcgan (four convolutions over a 10 x 10 plane); conv1d, for parameters "
+        "that are a time series",
+    )
+    norm: Literal["auto", "none", "batch", "layer", "spectral", "virtual"] = Field(
+        default="auto",
+        description="of the generator's hidden layers; auto: batch for dcgan, else none",
+    )
+    critic_norm: Literal["none", "layer", "spectral"] = Field(
+        default="none",
+        description="of the critic's hidden layers, which must judge each draw by itself",
+    )
+    dropout: float | None = Field(
+        default=None,
+        ge=0,
+        lt=1,
+        description="share of the critic's hidden units that are left out of a training step; "
+        "where left out 0.2 for dcgan, else 0",
+    )
+    slope: float = Field(
+        default=0.2, ge=0, lt=1, description="of leaky rectified units below zero; 0 for plain ones"
+    )
+    residual: bool = Field(
+        default=False, description="every hidden layer of an mlp but the first adds to its input"
+    )
+    generator_hidden: int | None = Field(
+        default=None,
+        ge=1,
+        description="units in each hidden layer of the generator; train.hidden where left out",
+    )
+    critic_hidden: int | None = Field(
+        default=None,
+        ge=1,
+        description="units in each hidden layer of the critic; train.hidden where left out",
+    )
+    channels: int = Field(
+        default=1, ge=1, description="time series that the parameters of a conv1d are, one by one"
+    )
+    noise: Literal["normal", "uniform"] = Field(
+        default="normal",
+        description="law of the latent numbers: standard normal, or uniform from -1 to 1",
+    )
+    noise_size: int | None = Field(
+        default=None,
+        ge=1,
+        description="how many latent numbers; where left out one for each parameter, at least 4",
+    )
+    output: Literal["correction", "linear", "tanh"] = Field(
+        default="correction",
+        description="correction: added to the first latent numbers, so that the game starts from "
+        "the head's draws; linear: the network alone; tanh: within the range of the training draws",
+    )
+
+    @model_validator(mode="after")
+    def _correction_of_normal_noise(self) -> Self:
+        if self.output == "correction" and self.noise != "normal":
+            raise SettingError(
+                ("noise",),
+                f"{self.noise} is no start for a correction, since a head's draws are of normal "
+                "noise; choose output linear or tanh, or noise normal",
+            )
+        return self
+
+    @property
+    def generator_norm(self) -> str:
+        """The norm of the generator, where the kind of network decides too."""
+        usual = "batch" if self.kind == "dcgan" else "none"
+        return usual if self.norm == "auto" else self.norm
+
+    @property
+    def critic_dropout(self) -> float:
+        """The critic's dropout, where the kind of network decides too."""
+        usual = 0.2 if self.kind == "dcgan" else 0.0
+        return usual if self.dropout is None else self.dropout
+
+
 class TrainConfig(Section):
     """The head start, the adversarial game, and what decides between them."""
 
@@ -196,8 +315,73 @@ class TrainConfig(Section):
         ge=0,
         description="first noise on the parameters in the head's fit, in prior sd; falls to 5 %",
     )
+    loss: Literal[
+        "relativistic", "minimax", "nonsaturating", "wasserstein", "least_squares", "hinge"
+    ] = Field(default="relativistic", description="what generator and critic play for")
+    real_weight: float = Field(
+        default=1.0, ge=0, description="weight of the real part of the critic's loss"
+    )
+    fake_weight: float = Field(
+        default=1.0, ge=0, description="weight of the generated part of the critic's loss"
+    )
+    adaptive_weights: bool = Field(
+        default=False, description="weigh the two parts by their gradients, anew at every step"
+    )
+    real_label: float = Field(
+        default=1.0,
+        gt=0.5,
+        le=1,
+        description="what the critic is told of real pairs; 0.9 is one-sided label smoothing",
+    )
+    penalty: Literal["auto", "both", "r1", "r2", "interpolated", "none"] = Field(
+        default="auto",
+        description="of the critic's gradient: on real pairs (r1), generated ones (r2) or both, "
+        "towards zero; interpolated: between them, to one at most; auto: interpolated for the "
+        "wasserstein loss, else both",
+    )
+    penalty_over: Literal["x", "pair"] = Field(
+        default="x", description="gradient in the parameters alone, or in parameters and outputs"
+    )
+    penalty_every: int = Field(
+        default=1, ge=1, description="critic steps from one penalty to the next, so much heavier"
+    )
     gamma: float = Field(
         default=0.05, ge=0, description="weight of the R1 and R2 gradient penalties"
+    )
+    lipschitz: float = Field(
+        default=10.0, ge=0, description="weight of the interpolated gradient penalty"
+    )
+    network: NetworkConfig = Field(
+        default_factory=NetworkConfig, description="the networks of generator and critic"
+    )
+    packing: int = Field(
+        default=1, ge=1, description="draws for neighbouring outputs that the critic sees at once"
+    )
+    codes: int = Field(
+        default=0,
+        ge=0,
+        description="kinds of draws that the generator is to tell apart by a code, such as the "
+        "branches of an answer, which only head none leaves apart; 0 for no code",
+    )
+    code_weight: float = Field(
+        default=1.0, ge=0, description="weight of the information that draws hold of their code"
+    )
+    optimiser: Literal["adam", "rmsprop", "sgd"] = Field(
+        default="adam", description="of generator and critic"
+    )
+    generator_rate: float | None = Field(
+        default=None, gt=0, description="of the generator; learning_rate where left out"
+    )
+    critic_rate: float | None = Field(
+        default=None, gt=0, description="of the critic; learning_rate where left out"
+    )
+    clip: float | None = Field(
+        default=None,
+        gt=0,
+        description="largest norm of a gradient of generator or critic; a longer one is shortened",
+    )
+    mixed_precision: bool = Field(
+        default=False, description="on a GPU, let the game compute in bfloat16 where that is safe"
     )
     critic_steps: int = Field(default=1, ge=1, description="critic steps for each generator step")
     averaging: float = Field(
@@ -219,6 +403,30 @@ class TrainConfig(Section):
         ge=0,
         description="margin around the observed range, in ranges, that is trained on",
     )
+
+    @model_validator(mode="after")
+    def _parts_of_the_loss(self) -> Self:
+        weighted = self.real_weight != 1 or self.fake_weight != 1
+        if self.loss in PAIRED and (weighted or self.adaptive_weights):
+            name = "adaptive_weights" if self.adaptive_weights else "real_weight"
+            raise SettingError(
+                (name,),
+                f"weighs the real and the fake part of a loss, and the {self.loss} loss is no sum "
+                "of two such parts; choose another loss, or leave the weights alone",
+            )
+        if weighted and self.adaptive_weights:
+            raise SettingError(
+                ("adaptive_weights",), "chooses the weights; leave real_weight and fake_weight out"
+            )
+        if self.real_label != 1 and self.loss not in LABELLED:
+            raise SettingError(
+                ("real_label",),
+                f"has no meaning for the {self.loss} loss, which knows no labels; choose one of "
+                f"{', '.join(LABELLED)}",
+            )
+        if self.codes == 1:
+            raise SettingError(("codes",), "must be 2 or more kinds, or 0 for none; got 1")
+        return self
 
 
 class SampleConfig(Section):

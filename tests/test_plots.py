@@ -293,4 +293,4 @@ def test_the_divergence_is_logarithmic_and_never_falls_off_its_axis():
 
 def test_the_losses_show_where_neither_side_wins():
     lines = _lines(_panels(_history())["losses of the game"])
-    assert lines["even (log 2)"][0][1] == pytest.approx(np.log(2))
+    assert lines["even (0.69)"][0][1] == pytest.approx(np.log(2))

@@ -1,11 +1,22 @@
 """The conditional GAN: heads, game, judge, training, and the inverse that comes of it.
 
-Beside it stands the regularised generator (`train_rgan`), a GAN of the population itself.
+Beside it stand the regularised generator (`train_rgan`), a GAN of the population itself, and the
+game without conditions (`fit_generator`), which learns a table.
 """
 
 from invgan.gan.inverse import Inverse, sample
 from invgan.gan.population import PopulationGenerator, RganConfig
 from invgan.gan.rgan import train_rgan
 from invgan.gan.training import train
+from invgan.gan.unconditional import TableGenerator, fit_generator
 
-__all__ = ["Inverse", "PopulationGenerator", "RganConfig", "sample", "train", "train_rgan"]
+__all__ = [
+    "Inverse",
+    "PopulationGenerator",
+    "RganConfig",
+    "TableGenerator",
+    "fit_generator",
+    "sample",
+    "train",
+    "train_rgan",
+]

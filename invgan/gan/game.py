@@ -1,107 +1,134 @@
 """The adversarial stage: generator against critic in the head's latent space.
 
+One loop plays every game: what the two sides minimise, how the critic's gradient is held, how the
+parts of its loss are weighed and what else is asked of draws are functions that the settings name,
+chosen before the first step.
+
 Held-out pairs are judged by a classifier of their own, trained anew at every evaluation: it is no
 part of the game, so the generator cannot learn to fool it.
 """
 
 from __future__ import annotations
 
-import copy
+import math
+from collections.abc import Sequence
+from functools import reduce
+from operator import add
 
 import torch
 from torch import Tensor
 
-from invgan.gan.checkpoint import State
 from invgan.gan.judge import divergence
 from invgan.gan.likelihood import descend
-from invgan.gan.losses import critic_loss, generator_loss, gradient_penalty
-from invgan.gan.networks import Critic, Generator, initialise
+from invgan.gan.packing import packed
+from invgan.gan.players import build_players, precision
+from invgan.gan.rules import build_rules
 from invgan.gan.stage import Pairs, decay
 from invgan.settings import TrainConfig
 
 __all__ = ["GameStage"]
 
-_BETAS = (0.0, 0.99)
+_COLUMNS = (
+    "critic_loss",
+    "generator_loss",
+    "critic_real",
+    "critic_fake",
+    "gradient_penalty",
+    "critic_grad_norm",
+    "generator_grad_norm",
+)
 
 
 class GameStage:
-    """Plays the relativistic paired game with R1 and R2; keeps the average of the generator."""
+    """Plays the game that the settings name; keeps the average of the generator."""
 
     name = "gan"
-    columns = (
-        "critic_loss",
-        "generator_loss",
-        "critic_real",
-        "critic_fake",
-        "gradient_penalty",
-        "critic_grad_norm",
-        "generator_grad_norm",
-    )
 
     def __init__(
         self, pairs: Pairs, selection: Pairs, config: TrainConfig, noise: int, rng: torch.Generator
     ) -> None:
         self._pairs, self._selection, self._config = pairs, selection, config
-        features, outputs = pairs.u.shape[1], pairs.y.shape[1]
-        device, size = pairs.u.device, (config.hidden, config.layers)
-        weights = torch.Generator().manual_seed(rng.initial_seed())
-        self._generator = Generator(noise, outputs, features, *size)
-        self._critic = Critic(features, outputs, *size)
-        for network in (self._generator, self._critic):
-            initialise(network, weights)
-            network.to(device)
-        self.kept = copy.deepcopy(self._generator)
-        fused = device.type in ("cpu", "cuda")
-        self._of_generator, self._of_critic = (
-            torch.optim.Adam(network.parameters(), config.learning_rate, _BETAS, fused=fused)
-            for network in (self._generator, self._critic)
-        )
-        self.state = State(
-            {"generator": self._generator, "critic": self._critic, "average": self.kept},
-            {"generator": self._of_generator, "critic": self._of_critic},
-            rng,
-        )
+        self._rules, rate = build_rules(config), config.learning_rate
+        self._rates = config.generator_rate or rate, config.critic_rate or rate
+        self._longest = config.clip or math.inf
+        players = build_players(config, pairs, noise, rng)
+        self._generator, self._critic = players.generator, players.critic
+        self._terms, self.kept = players.terms, players.kept
+        self._of_generator, self._of_critic = players.of_generator, players.of_critic
+        self.columns = (*_COLUMNS, *(term.column for term in self._terms))
+        self.state = players.state(rng)
 
     def step(self, step: int, record: bool) -> Tensor | None:
         """Critic steps, then one generator step, then the average."""
-        rate = self._config.learning_rate * decay(step, self._config.steps)
-        for _ in range(self._config.critic_steps):
-            critic = self._critic_step(rate)
-        generator = self._generator_step(rate)
-        ours: list[Tensor] = list(self.kept.parameters())
-        theirs: list[Tensor] = list(self._generator.parameters())
+        share, times = decay(step, self._config.steps), self._config.critic_steps
+        for number in range(step * times, step * times + times):
+            critic = self._critic_step(share, number, record)
+        generator = self._generator_step(share)
+        ours: list[Tensor] = [*self.kept.parameters(), *self.kept.buffers()]
+        theirs: list[Tensor] = [*self._generator.parameters(), *self._generator.buffers()]
         with torch.no_grad():
             torch._foreach_lerp_(ours, theirs, 1 - self._memory(step))
         if not record:
             return None
-        loss, real, fake, penalty, norm = critic
-        return torch.stack([loss, generator[0], real, fake, penalty, norm, generator[1]]).detach()
+        (loss, real, fake, penalty, norm), (answer, strength, *terms) = critic, generator
+        figures = [loss, answer, real, fake, penalty, norm, strength, *terms]
+        return torch.stack(figures).detach()
 
     def _memory(self, step: int) -> float:
         """Decay of the average: smaller at first, so that untrained weights are soon forgotten."""
         return min(self._config.averaging, (1 + step) / (10 + step))
 
-    def _critic_step(self, rate: float) -> tuple[Tensor, ...]:
-        u, y, fake = self._round()
-        both = torch.cat([u, fake.detach()]).requires_grad_()
-        scores = self._critic(both, torch.cat([y, y]))
-        a, b = scores.chunk(2)
-        penalty = 2 * gradient_penalty(scores, both)
-        loss = critic_loss(a, b)
-        norm = descend(self._of_critic, loss + self._config.gamma / 2 * penalty, rate)
-        return loss, a.mean(), b.mean(), penalty, norm
+    def _critic_step(self, share: float, number: int, record: bool) -> tuple[Tensor, ...]:
+        """Loss without weights, mean outputs, penalty, norm of the gradient.
 
-    def _generator_step(self, rate: float) -> tuple[Tensor, Tensor]:
-        u, y, fake = self._round()
-        a, b = self._critic(torch.cat([u, fake]), torch.cat([y, y])).chunk(2)
-        loss = generator_loss(a, b)
-        return loss, descend(self._of_generator, loss, rate)
+        A penalty that is not due is computed for the record alone.
+        """
+        every = self._config.penalty_every
+        due = number % every == 0
+        with precision(self._config, self._pairs.u.device):
+            u, y, _, fake = self._round()
+            both, twice = torch.cat([u, fake.detach()]), torch.cat([y, y])
+            both.requires_grad_(due or record)
+            twice.requires_grad_((due or record) and self._config.penalty_over == "pair")
+            scores = self._critic(both, twice).float()
+            a, b = scores.chunk(2)
+            parts = self._rules.loss.critic(a, b, self._config.real_label)
+            penalty = scores.new_zeros(())
+            if due or record:
+                penalty = self._rules.penalty(self._critic, both, twice, scores, self.state.rng)
+        weights = self._rules.weights(parts, a, b, self._critic)
+        weighed = _sum([weight * part for weight, part in zip(weights, parts, strict=False)])
+        total = weighed + self._rules.weight * every * due * penalty
+        norm = descend(self._of_critic, total, self._rates[1] * share, self._longest)
+        return _sum(parts), a.mean(), b.mean(), penalty, norm
 
-    def _round(self) -> tuple[Tensor, Tensor, Tensor]:
-        """A real batch (u, y) and the generator's answer to the same y."""
-        u, y = self._pairs.batch(self._config.batch_size, self.state.rng)
-        return u, y, self._generator.draw(y, self.state.rng)
+    def _generator_step(self, share: float) -> tuple[Tensor, ...]:
+        """Loss, norm of the gradient, and the terms."""
+        with precision(self._config, self._pairs.u.device):
+            u, y, z, fake = self._round()
+            a, b = self._critic(torch.cat([u, fake]), torch.cat([y, y])).float().chunk(2)
+            loss = self._rules.loss.generator(a, b)
+            terms = [term(z, y, fake) for term in self._terms]
+        weighed = [term.weight * value for term, value in zip(self._terms, terms, strict=True)]
+        total = _sum([loss, *weighed])
+        norm = descend(self._of_generator, total, self._rates[0] * share, self._longest)
+        return loss, norm, *terms
+
+    def _round(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """A real batch (u, y), latent numbers, and the generator's answer to the same y."""
+        rng = self.state.rng
+        u, y = packed(*self._pairs.batch(self._config.batch_size, rng), self._config.packing, rng)
+        z = self._generator.latent(len(y), rng)
+        return u, y, z, self._generator(z, y).float()
 
     def measure(self) -> float:
-        """How well a fresh classifier tells generated held-out pairs from real ones, in nats."""
-        return divergence(self.kept, self._pairs, self._selection, self._config.hidden)
+        """How well a fresh classifier tells generated held-out pairs from real ones, in nats.
+
+        The terms are added with their weights: what is kept must serve them too.
+        """
+        found = divergence(self.kept, self._pairs, self._selection, self._config.hidden)
+        return found + sum(t.weight * t.measure(self.kept, self._selection) for t in self._terms)
+
+
+def _sum(parts: Sequence[Tensor]) -> Tensor:
+    return reduce(add, parts)

@@ -314,7 +314,8 @@ def sample(
 
 def _conditions(inverse: Inverse, observations: Any, n: int, rng: np.random.Generator) -> Array:
     """Rows (n, L) to condition on, L counting the repeats of one experiment."""
-    seen: Observations = as_observations(observations)
+    masked = inverse.config.embedding.kind != "none"
+    seen: Observations = as_observations(observations, missing=masked)
     if len(inverse.low) > len(inverse.outputs) and isinstance(seen, Table):
         row = sort_repeats(seen.rows[None]).reshape(1, -1)
         if inverse.config.embedding.kind == "set" and row.shape[1] < len(inverse.low):

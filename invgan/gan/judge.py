@@ -59,19 +59,21 @@ class Judge(nn.Module):
         """Log w of draws u (n, E) given y (n, S), shape (n, 1)."""
         return self.temperature * cast(Tensor, self.network(u, y))
 
-    def choose(self, generator: Generator, y: Tensor, rng: torch.Generator) -> Tensor:
-        """One draw u (n, E) for each row of y (n, S), out of `CANDIDATES`."""
-        u, log_w = self._candidates(generator, y, rng)
+    def choose(
+        self, generator: Generator, y: Tensor, rng: torch.Generator, code: int | None = None
+    ) -> Tensor:
+        """One draw u (n, E) for each row of y (n, S), out of `CANDIDATES`, all with this code."""
+        u, log_w = self._candidates(generator, y, rng, code)
         noise = torch.rand(log_w.shape, generator=rng, device=y.device).clamp_min(1e-12)
         chosen = (log_w - (-noise.log()).log()).argmax(dim=1)
         return u[torch.arange(len(y), device=y.device), chosen]
 
     def _candidates(
-        self, generator: Generator, y: Tensor, rng: torch.Generator
+        self, generator: Generator, y: Tensor, rng: torch.Generator, code: int | None = None
     ) -> tuple[Tensor, Tensor]:
         """Draws (n, m, E) and their log w (n, m)."""
         many = y.repeat_interleave(CANDIDATES, dim=0)
-        u = generator.draw(many, rng)
+        u = generator.draw(many, rng, code)
         log_w = self(u, many).clamp(-_LARGEST_LOG_WEIGHT, _LARGEST_LOG_WEIGHT)
         return u.reshape(len(y), CANDIDATES, -1), log_w.reshape(len(y), CANDIDATES)
 

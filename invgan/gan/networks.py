@@ -1,65 +1,206 @@
-"""The networks of the game: plain perceptrons of the latent noise and the outputs.
+"""The networks of the game: small constructors by name, and the two players around them.
 
-The generator starts as the identity on the first E of its K noise coordinates (its last layer is
-zero), so that before the first step its draws are those of the head it refines.
+A body is a network of one row: the generator's turns latent numbers and outputs into draws, the
+critic's turns draws and outputs into a score. Both take what they condition on as further inputs.
+
+| kind | generator | critic |
+|---|---|---|
+| mlp | leaky layers of equal width | the same |
+| dcgan | a plane of 10 x 10, four transposed convolutions | the same way back |
+| conv1d | a short series, doubled in length again and again | halved again and again |
+
+By default the generator starts as the identity on the first E of its K noise coordinates (its last
+layer is zero), so that before the first step its draws are those of the head it refines.
 """
 
 from __future__ import annotations
 
-from itertools import pairwise
+import math
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
 import zuko
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 
-__all__ = ["Critic", "Generator", "blank_linear", "initialise", "linear_layers", "perceptron"]
+from invgan.errors import InputError
+from invgan.gan.convolutions import dcgan_critic, dcgan_generator, series_critic, series_generator
+from invgan.gan.layers import REFERENCE, Dropout, Referenced, blank_linear
+from invgan.gan.perceptrons import mlp_critic, mlp_generator, perceptron
+from invgan.settings import NetworkConfig, TrainConfig
 
-_SLOPE = 0.2
+__all__ = [
+    "CRITICS",
+    "GENERATORS",
+    "Critic",
+    "Generator",
+    "blank_linear",
+    "build_critic",
+    "build_generator",
+    "check_networks",
+    "initialise",
+    "linear_layers",
+    "perceptron",
+]
+
+Size = tuple[int, int]
+
+_BEYOND = 1.05
+_PLAIN = NetworkConfig()
 
 
-def perceptron(inputs: int, outputs: int, hidden: int, layers: int) -> nn.Sequential:
-    """Leaky-ReLU layers of equal width and a linear last one."""
-    steps: list[nn.Module] = []
-    for a, b in pairwise([inputs, *[hidden] * layers]):
-        steps += [blank_linear(a, b), nn.LeakyReLU(_SLOPE)]
-    return nn.Sequential(*steps, blank_linear(hidden, outputs))
-
-
-def blank_linear(inputs: int, outputs: int) -> nn.Module:
-    """A linear layer whose weights are yet to be drawn, so that no global generator is touched."""
-    layer = nn.Linear(inputs, outputs, device="meta")
-    return layer.to_empty(device="cpu")
+GENERATORS: dict[str, Callable[[int, int, Size, NetworkConfig], nn.Module]] = {
+    "mlp": mlp_generator,
+    "dcgan": dcgan_generator,
+    "conv1d": series_generator,
+}
+CRITICS: dict[str, Callable[[int, int, Size, NetworkConfig, Dropout], nn.Module]] = {
+    "mlp": mlp_critic,
+    "dcgan": dcgan_critic,
+    "conv1d": series_critic,
+}
 
 
 class Generator(nn.Module):
-    """G(z, y): noise z (n, K) and output scores y (n, L) to head-space draws u (n, E), K >= E."""
+    """G(z, y): noise z (n, K) and output scores y (n, L) to head-space draws u (n, E).
 
-    def __init__(self, noise: int, outputs: int, features: int, hidden: int, layers: int) -> None:
+    With codes, z is the noise and a code, one of k kinds, as k further numbers, one of them one.
+
+    Args:
+        noise: K; a correction needs K >= E.
+        outputs: L.
+        features: E.
+        hidden: units in each hidden layer.
+        layers: hidden layers.
+        form: kind of network, law of the noise, and what the network's answer is.
+        codes: k, or 0 for no code.
+
+    Raises:
+        InputError: there are fewer noise numbers than a correction needs.
+    """
+
+    low: Tensor
+    high: Tensor
+
+    def __init__(
+        self,
+        noise: int,
+        outputs: int,
+        features: int,
+        hidden: int,
+        layers: int,
+        form: NetworkConfig = _PLAIN,
+        codes: int = 0,
+    ) -> None:
         super().__init__()
-        self.noise, self.features = noise, features
-        self.network = perceptron(noise + outputs, features, hidden, layers)
+        self.noise, self.features, self.codes = noise, features, codes
+        self._noise, self._answer = NOISES[form.noise], OUTPUTS[form.output]
+        self.starts_at_zero = form.output == "correction"
+        if self.starts_at_zero and noise < features:
+            raise InputError(
+                f"{noise} latent numbers are too few for a correction of {features} parameters; "
+                f"set train.network.noise_size to {features} or more, or output to linear"
+            )
+        inputs = noise + codes + outputs
+        body = GENERATORS[form.kind](inputs, features, (hidden, layers), form)
+        self.network = Referenced(body, inputs) if form.generator_norm == "virtual" else body
+        if form.output == "tanh":
+            self.register_buffer("low", -torch.ones(features))
+            self.register_buffer("high", torch.ones(features))
 
     def forward(self, z: Tensor, y: Tensor) -> Tensor:
         """Draws u (n, E)."""
-        return z[:, : self.features] + cast(Tensor, self.network(torch.cat([z, y], dim=1)))
+        return self._answer(self, z, cast(Tensor, self.network(torch.cat([z, y], dim=1))))
 
-    def draw(self, y: Tensor, rng: torch.Generator) -> Tensor:
-        """One draw u (n, E) for each row of y (n, L)."""
-        z = torch.randn(len(y), self.noise, generator=rng, device=y.device)
-        return cast(Tensor, self(z, y))
+    def latent(self, n: int, rng: torch.Generator, code: int | None = None) -> Tensor:
+        """Latent numbers z (n, K + k) with this code, or with codes at random."""
+        z = self._noise(n, self.noise, rng)
+        if self.codes == 0:
+            return z
+        kinds = torch.randint(self.codes, (n,), generator=rng, device=z.device)
+        if code is not None:
+            kinds = torch.full_like(kinds, code)
+        return torch.cat([z, one_hot(kinds, self.codes)], dim=1)
+
+    def draw(self, y: Tensor, rng: torch.Generator, code: int | None = None) -> Tensor:
+        """One draw u (n, E) for each row of y (n, L), with this code, or with codes at random."""
+        return cast(Tensor, self(self.latent(len(y), rng, code), y))
+
+    @torch.no_grad()
+    def prepare(self, u: Tensor, y: Tensor, rng: torch.Generator) -> None:
+        """Before training: learn from its pairs the range of a tanh, and the reference batch."""
+        if hasattr(self, "low"):
+            middle, half = (u.amax(dim=0) + u.amin(dim=0)) / 2, (u.amax(dim=0) - u.amin(dim=0)) / 2
+            self.low, self.high = middle - _BEYOND * half, middle + _BEYOND * half
+        if isinstance(self.network, Referenced):
+            rows = torch.arange(REFERENCE, device=y.device) % len(y)
+            z = self.latent(REFERENCE, rng).to(y.device)
+            self.network.reference = torch.cat([z, y[rows]], dim=1)
 
 
 class Critic(nn.Module):
-    """D(u, y): scores (n, 1) of pairs, the higher the more real."""
+    """D(u, y): scores (n, 1) of pairs, the higher the more real.
 
-    def __init__(self, features: int, outputs: int, hidden: int, layers: int) -> None:
+    Args:
+        features: E.
+        outputs: L.
+        hidden: units in each hidden layer.
+        layers: hidden layers.
+        form: kind of network.
+        packing: m pairs that it scores together (PacGAN: Lin et al. 2018): scores (n / m, 1).
+        rng: of the units that a training step leaves out, on the device of the critic.
+    """
+
+    def __init__(
+        self,
+        features: int,
+        outputs: int,
+        hidden: int,
+        layers: int,
+        form: NetworkConfig = _PLAIN,
+        packing: int = 1,
+        rng: torch.Generator | None = None,
+    ) -> None:
         super().__init__()
-        self.network = perceptron(features + outputs, 1, hidden, layers)
+        self.packing = packing
+        form = form.model_copy(update={"channels": form.channels * packing})
+        self.network = CRITICS[form.kind](
+            features * packing, outputs * packing, (hidden, layers), form,
+            Dropout(form.critic_dropout, rng),
+        )  # fmt: skip
 
     def forward(self, u: Tensor, y: Tensor) -> Tensor:
-        """Scores (n, 1)."""
-        return cast(Tensor, self.network(torch.cat([u, y], dim=1)))
+        """Scores (n, 1), or one for each m rows that follow each other."""
+        packs = len(u) // self.packing
+        parts = [
+            t[: packs * self.packing].reshape(packs, self.packing * t.shape[1]) for t in (u, y)
+        ]
+        return cast(Tensor, self.network(torch.cat(parts, dim=1)))
+
+
+def build_generator(config: TrainConfig, noise: int, outputs: int, features: int) -> Generator:
+    """The generator that the settings ask for, for evaluation; its weights are yet to be drawn."""
+    hidden = config.network.generator_hidden or config.hidden
+    generator = Generator(
+        noise, outputs, features, hidden, config.layers, config.network, config.codes
+    )
+    return generator.eval()
+
+
+def build_critic(config: TrainConfig, features: int, outputs: int, rng: torch.Generator) -> Critic:
+    """The critic that the settings ask for; its weights are yet to be drawn."""
+    hidden = config.network.critic_hidden or config.hidden
+    return Critic(features, outputs, hidden, config.layers, config.network, config.packing, rng)
+
+
+def check_networks(config: TrainConfig, features: int) -> None:
+    """Refuse networks that do not fit parameters e (n, E), before anything is trained.
+
+    Raises:
+        InputError: there is too little noise for them, or they are no series of equal length.
+    """
+    build_generator(config, config.network.noise_size or features, 1, features)
 
 
 def linear_layers(module: nn.Module) -> list[Any]:
@@ -68,14 +209,55 @@ def linear_layers(module: nn.Module) -> list[Any]:
 
 
 def initialise(module: nn.Module, rng: torch.Generator) -> None:
-    """Draw all linear weights anew from rng, uniform within 1/sqrt(fan-in) of zero."""
-    for layer in linear_layers(module):
-        bound = layer.weight.shape[1] ** -0.5
+    """Draw all weights anew from rng, uniform within 1/sqrt(fan-in) of zero."""
+    layers = [m for m in module.modules() if isinstance(m, _WEIGHTED)]
+    for layer in layers:
+        bound = _fan_in(layer) ** -0.5
         for parameter in (layer.weight, layer.bias):
             if parameter is not None:
                 draws = torch.rand(parameter.shape, generator=rng) * 2 - 1
                 parameter.data.copy_(draws * bound)
-    if isinstance(module, Generator):
-        last = cast(nn.Linear, module.network[-1])
+    if isinstance(module, Generator) and module.starts_at_zero:
+        last: Any = layers[-1]
         last.weight.data.zero_()
         last.bias.data.zero_()
+
+
+def _fan_in(layer: Any) -> int:
+    """Inputs to one unit."""
+    axis = 0 if isinstance(layer, nn.ConvTranspose2d) else 1
+    return int(layer.weight.shape[axis]) * math.prod(getattr(layer, "kernel_size", ()))
+
+
+_WEIGHTED = (nn.Linear, zuko.nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)
+
+
+def _normal(n: int, size: int, rng: torch.Generator) -> Tensor:
+    return torch.randn(n, size, generator=rng, device=rng.device)
+
+
+def _uniform(n: int, size: int, rng: torch.Generator) -> Tensor:
+    return 2 * torch.rand(n, size, generator=rng, device=rng.device) - 1
+
+
+def _corrected(generator: Generator, z: Tensor, h: Tensor) -> Tensor:
+    return z[:, : generator.features] + h
+
+
+def _linear(generator: Generator, z: Tensor, h: Tensor) -> Tensor:
+    return h
+
+
+def _bounded(generator: Generator, z: Tensor, h: Tensor) -> Tensor:
+    return generator.low + (generator.high - generator.low) * (h.tanh() + 1) / 2
+
+
+NOISES: dict[str, Callable[[int, int, torch.Generator], Tensor]] = {
+    "normal": _normal,
+    "uniform": _uniform,
+}
+OUTPUTS: dict[str, Callable[[Generator, Tensor, Tensor], Tensor]] = {
+    "correction": _corrected,
+    "linear": _linear,
+    "tanh": _bounded,
+}

@@ -23,6 +23,7 @@ LEAST_DIVERGENCE = 1e-4
 """Held-out pairs cannot tell a smaller divergence from none; it is drawn as this one."""
 
 _MANY_POINTS = 200
+_EVEN = (math.log(2), math.log(2))
 
 
 @dataclass(frozen=True)
@@ -34,14 +35,14 @@ class _Panel:
         phase: the phase of training whose rows it shows.
         labels: its lines, the labels of figures by their keys.
         least: smaller values are drawn as this one, on a logarithmic axis; None for a linear one.
-        even: the value at which neither side of the game wins, or None.
+        game: whether it shows the losses, which have a value at which neither side wins.
     """
 
     title: str
     phase: str
     labels: dict[str, str]
     least: float | None = None
-    even: float | None = None
+    game: bool = False
 
     def line(self, rows: History, key: str) -> Array:
         """Finite points (step, value) of one figure, shape (m, 2)."""
@@ -53,16 +54,20 @@ class _Panel:
         return np.asarray(points)
 
     def lines(self, rows: History) -> dict[str, Array]:
-        """The points of every figure that was recorded, by label."""
+        """The points of every figure that was recorded and is not at its least all along."""
         found = {label: self.line(rows, key) for key, label in self.labels.items()}
-        return {label: line for label, line in found.items() if len(line)}
+        return {
+            label: line
+            for label, line in found.items()
+            if len(line) and (self.least is None or line[:, 1].max() > self.least)
+        }
 
 
 _PANELS = (
     _Panel("head: negative log-likelihood (nats)", "head", {
         "train_nll": "training", "heldout": "held out"}),
     _Panel("losses of the game", "gan", {
-        "critic_loss": "critic", "generator_loss": "generator"}, even=math.log(2)),
+        "critic_loss": "critic", "generator_loss": "generator"}, game=True),
     _Panel("critic's output", "gan", {
         "critic_real": "simulated pairs", "critic_fake": "generated pairs"}),
     _Panel("critic's gradient penalty", "gan", {
@@ -74,8 +79,8 @@ _PANELS = (
 )  # fmt: skip
 
 
-def plot_history(history: History) -> Figure:
-    """The course of training; panels whose figures are missing are left out.
+def plot_history(history: History, even: tuple[float, float] = _EVEN) -> Figure:
+    """The course of training; panels whose figures are missing or all nil are left out.
 
     Args:
         history: rows with a phase (``"head"`` or ``"gan"``) and a step. Rows of the head may hold
@@ -83,6 +88,7 @@ def plot_history(history: History) -> Figure:
             gradient_penalty, critic_grad_norm and generator_grad_norm. Where a phase was
             evaluated, its row holds heldout (negative log-likelihood of the head, divergence of
             the generator; smaller is better) and kept, true where it was the best so far.
+        even: the critic's and the generator's loss where neither wins.
     """
     shown = [panel for panel in _PANELS if panel.lines(history)]
     columns, rows = layout(max(len(shown), 1))
@@ -94,6 +100,9 @@ def plot_history(history: History) -> Figure:
         _draw_lines(axes, panel.lines(history))
         if "heldout" in panel.labels:
             _mark_kept(axes, panel, history)
+        if panel.game:
+            for value in sorted(set(even)):
+                axes.axhline(value, color=PRIOR, ls=":", lw=1, label=f"even ({value:.2g})")
         _finish(axes, panel)
     return figure
 
@@ -122,8 +131,6 @@ def _finish(axes: Axes, panel: _Panel) -> None:
     axes.set_xlabel("step")
     if panel.least is not None:
         axes.set_yscale("log")
-    if panel.even is not None:
-        axes.axhline(panel.even, color=PRIOR, ls=":", lw=1, label="even (log 2)")
     legend_above(axes)
 
 

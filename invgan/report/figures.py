@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from invgan import plots
+from invgan.gan.losses import LOSSES
 from invgan.observations import Table
 from invgan.problem import Problem
 from invgan.report.findings import Findings
@@ -40,8 +41,13 @@ def figures(f: Findings) -> dict[str, plots.Figure]:
     if f.calibration:
         drawn["calibration"] = _calibration(f.calibration)
     if f.history:
-        drawn["history"] = plots.plot_history(f.history)
+        drawn["history"] = plots.plot_history(f.history, _even(f))
     return drawn
+
+
+def _even(f: Findings) -> tuple[float, float]:
+    """The losses of critic and generator where neither wins."""
+    return LOSSES[f.settings.get("train", {}).get("loss", "relativistic")].even
 
 
 def save_figures(drawn: dict[str, plots.Figure], folder: Path) -> dict[str, dict[str, Any]]:
