@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -13,9 +14,13 @@ from numpy.typing import NDArray
 from invgan.errors import InputError
 from invgan.files import replacing
 
-__all__ = ["Samples", "Simulations"]
+__all__ = ["Records", "Samples", "Simulations", "failure_records"]
 
 Array = NDArray[np.float64]
+Records = NDArray[np.void]
+"""A structured array with the fields kind, message and seconds."""
+
+_LONGEST = 200
 
 
 @dataclass(frozen=True)
@@ -28,11 +33,17 @@ class Simulations:
 
     Attributes:
         x: parameters, shape (n, D).
-        y: outputs, shape (n, L), all finite.
+        y: outputs, shape (n, L), finite, or NaN where a problem lets them be missing.
         names: the D parameter names.
         outputs: the L output names.
-        failed: parameters whose outputs were not finite, shape (n_failed, D).
+        failed: parameters whose simulation failed, shape (n_failed, D).
         info: figures for the report: seed, seconds, model_evaluations.
+        failures: how each of them failed, shape (n_failed,), with the fields kind (``"raised"``,
+            ``"timed out"``, ``"not finite"`` or ``"worker died"``), message and seconds; by
+            default not finite.
+
+    Raises:
+        InputError: there is not one record for each failed row.
     """
 
     x: Array
@@ -41,6 +52,17 @@ class Simulations:
     outputs: tuple[str, ...]
     failed: Array
     info: dict[str, Any] = field(default_factory=dict)
+    failures: Records = field(default_factory=lambda: failure_records([]))
+
+    def __post_init__(self) -> None:
+        if not len(self.failures) and len(self.failed):
+            unknown = failure_records([("not finite", "", 0.0)] * len(self.failed))
+            object.__setattr__(self, "failures", unknown)
+        if len(self.failures) != len(self.failed):
+            raise InputError(
+                f"{len(self.failed)} failed rows need as many records of how they failed; got "
+                f"{len(self.failures)}"
+            )
 
     def __len__(self) -> int:
         return len(self.x)
@@ -67,7 +89,10 @@ class Simulations:
 
     def save(self, path: str | Path) -> None:
         """Write to an .npz file, whole or not at all."""
-        _save(path, self.names, self.outputs, self.info, x=self.x, y=self.y, failed=self.failed)
+        _save(
+            path, self.names, self.outputs, self.info, x=self.x, y=self.y, failed=self.failed,
+            failures=self.failures,
+        )  # fmt: skip
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -76,8 +101,10 @@ class Simulations:
         Raises:
             InputError: the file is missing or is not such a file.
         """
-        meta, arrays = _load(path, ("x", "y", "failed"))
-        return cls(arrays["x"], arrays["y"], failed=arrays["failed"], **meta)
+        meta, arrays = _load(path, ("x", "y", "failed"), records="failures")
+        return cls(
+            arrays["x"], arrays["y"], failed=arrays["failed"], failures=arrays["failures"], **meta
+        )
 
 
 @dataclass(frozen=True)
@@ -120,12 +147,20 @@ class Samples:
         return cls(arrays["x"], y, arrays["weights"], **meta)
 
 
+def failure_records(rows: Iterable[tuple[str, str, float]]) -> Records:
+    """Kind, message and seconds of failures as one structured array, messages cut to a line."""
+    found = [(kind, message[:_LONGEST], seconds) for kind, message, seconds in rows]
+    width = max((len(message) for _, message, _ in found), default=1)
+    kinds = [("kind", "U11"), ("message", f"U{max(width, 1)}"), ("seconds", "f8")]
+    return np.array(found, dtype=kinds)
+
+
 def _save(
     path: str | Path,
     names: tuple[str, ...],
     outputs: tuple[str, ...],
     info: dict[str, Any],
-    **arrays: Array,
+    **arrays: NDArray[Any],
 ) -> None:
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez(
@@ -138,12 +173,18 @@ def _save(
         )
 
 
-def _load(path: str | Path, keys: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Array]]:
+def _load(
+    path: str | Path, keys: tuple[str, ...], *, records: str = ""
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     if not Path(path).is_file():
         raise InputError(f"there is no file {str(path)!r}; run the stage that writes it first")
     try:
         with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays: dict[str, NDArray[Any]]
             arrays = {key: np.asarray(archive[key], float) for key in keys}
+            if records:
+                told = archive[records].tolist() if records in archive else []
+                arrays[records] = failure_records(told)
             meta = {
                 "names": tuple(map(str, archive["names"])),
                 "outputs": tuple(map(str, archive["outputs"])),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from invgan.errors import InputError
-from invgan.samples import Samples, Simulations
+from invgan.samples import Samples, Simulations, failure_records
 
 INFO = {"seed": 3, "seconds": 0.25, "method": "mcmc", "nested": {"tau": [1.5, None]}}
 NAMES, OUTPUTS = ("k₁", "a b"), ("peak",)
@@ -18,8 +18,9 @@ NAMES, OUTPUTS = ("k₁", "a b"), ("peak",)
 def simulations(n=40, seed=0):
     rng = np.random.default_rng(seed)
     failed = rng.normal(size=(3, 2))
+    how = failure_records([("raised", "too cold", 0.5), ("timed out", "", 3), ("raised", "é", 0)])
     return Simulations(
-        rng.normal(size=(n, 2)), rng.normal(size=(n, 1)), NAMES, OUTPUTS, failed, INFO
+        rng.normal(size=(n, 2)), rng.normal(size=(n, 1)), NAMES, OUTPUTS, failed, INFO, how
     )
 
 
@@ -149,3 +150,23 @@ def test_a_changed_byte_is_refused_or_harmless(tmp_path_factory, whole, share, b
     except InputError:
         return
     assert_same(read, samples())
+
+
+def test_failures_without_records_were_not_finite():
+    made = simulations()
+    plain = Simulations(made.x, made.y, NAMES, OUTPUTS, made.failed)
+    assert plain.failures["kind"].tolist() == ["not finite"] * 3
+    with pytest.raises(InputError, match=r"3 failed rows need as many records .* got 1"):
+        Simulations(made.x, made.y, NAMES, OUTPUTS, made.failed, {}, made.failures[:1])
+    assert len(made.training.failures) == 0
+
+
+def test_simulations_that_were_saved_before_there_were_records_can_be_read(tmp_path):
+    made = simulations()
+    old = tmp_path / "old.npz"
+    made.save(tmp_path / "new.npz")
+    with np.load(tmp_path / "new.npz", allow_pickle=False) as archive:
+        np.savez(old, **{key: archive[key] for key in archive.files if key != "failures"})
+    read = Simulations.load(old)
+    assert np.array_equal(read.failed, made.failed)
+    assert read.failures["kind"].tolist() == ["not finite"] * 3

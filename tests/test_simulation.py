@@ -11,6 +11,7 @@ from invgan.noise import Noise
 from invgan.priors import Box, Prior
 from invgan.problem import Problem
 from invgan.simulation import evaluate, simulate, sort_repeats
+from invgan.simulation.draws import Draws
 from invgan.simulation.evaluate import measure, run_model
 
 PRIOR = Prior(a=stats.norm(), b=stats.uniform(0, 1))
@@ -277,12 +278,6 @@ def fails(x):
     raise ZeroDivisionError("too cold")
 
 
-def fails_late(x):
-    if x[0] > X[3, 0] - 1e-12 and x[0] < X[3, 0] + 1e-12:
-        raise ZeroDivisionError("too cold")
-    return both(x)
-
-
 @pytest.mark.parametrize(
     ("model", "vectorized", "said"),
     [
@@ -301,7 +296,7 @@ def fails_late(x):
         (lambda x: {"total": 1}, False, "'product' is observed but not among them"),
         (lambda x: (1j, 2), False, "returned tuple, which is not .* real numbers"),
         (fails, True, r"ZeroDivisionError: too cold \(line \d+ .*with 50 parameter vectors"),
-        (fails_late, False, rf"called with a: {X[3, 0]:.6g}, b: {X[3, 1]:.6g}\)"),
+        (fails, False, rf"called with a: {X[0, 0]:.6g}, b: {X[0, 1]:.6g}\)"),
         (lambda: 1, True, "TypeError: .*takes 0 positional arguments"),
     ],
 )  # fmt: skip
@@ -413,3 +408,40 @@ def test_progress_counts_up_to_all():
     seen = []
     simulate(Problem(both, PRIOR, TWO), 250, chunk=100, progress=lambda *p: seen.append(p))
     assert seen == [(100, 250), (200, 250), (250, 250)]
+
+
+def test_sobol_points_are_draws_of_the_prior_that_fill_it_evenly():
+    problem = Problem(both, PRIOR, TWO)
+    x = simulate(problem, 4096, seed=2, design="sobol").x
+    for j, law in enumerate(PRIOR.laws.values()):
+        u = np.sort(law.cdf(x[:, j]))
+        # One point in each of 4096 equal cells, which of independent draws holds never.
+        assert np.array_equal(np.floor(u * 4096), np.arange(4096))
+    assert len(np.unique(x[:, 0])) == 4096
+    other = simulate(problem, 4096, seed=3, design="sobol").x
+    assert not np.any(x == other)
+    assert np.isfinite(x).all()
+
+
+@given(st.integers(20, 9000))
+@settings(deadline=None, max_examples=8)
+def test_few_points_of_a_design_are_the_first_of_more(n):
+    problem = Problem(both, PRIOR, TWO)
+    whole = simulate(problem, 9000, seed=3, design="sobol")
+    assert np.array_equal(simulate(problem, n, seed=3, design="sobol").x, whole.x[:n])
+
+
+def test_rows_of_a_design_can_be_had_in_any_order():
+    for design in ("random", "sobol"):
+        whole = Draws(PRIOR, design, 5).rows(0, 20_000)
+        draws = Draws(PRIOR, design, 5)
+        for start, stop in [(15_000, 20_000), (0, 10), (4095, 4097), (8192, 8192), (5, 6)]:
+            assert np.array_equal(draws.rows(start, stop), whole[start:stop])
+
+
+def test_designs_that_cannot_be_are_refused():
+    mine = Problem(both, Mine(lambda n: (n, 2)), TWO)
+    with pytest.raises(InputError, match=r"design='sobol' needs independent laws.*use design='ran"):
+        simulate(mine, 100, design="sobol")
+    with pytest.raises(InputError, match="design must be 'random' or 'sobol'; got 'lhs'"):
+        simulate(mine, 100, design="lhs")

@@ -1,6 +1,21 @@
-"""Running the model: prior draws in chunks, every shape of user function, failures kept apart."""
+"""Running the model: prior draws, every shape of user function, anywhere, failures kept apart."""
 
-from invgan.simulation.draws import simulate
+from invgan.execution.calls import BLOCK
+from invgan.simulation.draws import Design
 from invgan.simulation.evaluate import Progress, evaluate, measure, run_model, sort_repeats
+from invgan.simulation.failures import FailureTable, failure_table
+from invgan.simulation.simulate import fill_store, simulate
 
-__all__ = ["Progress", "evaluate", "measure", "run_model", "simulate", "sort_repeats"]
+__all__ = [
+    "BLOCK",
+    "Design",
+    "FailureTable",
+    "Progress",
+    "evaluate",
+    "failure_table",
+    "fill_store",
+    "measure",
+    "run_model",
+    "simulate",
+    "sort_repeats",
+]

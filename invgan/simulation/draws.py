@@ -1,96 +1,90 @@
-"""Prior draws and the model's outputs for them."""
+"""Parameter vectors to simulate: independent draws of the prior, or a design that fills it evenly.
+
+They come in blocks, each with a seed of its own, so that any rows can be had again without those
+before them.
+"""
 
 from __future__ import annotations
 
-import time
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from invgan.errors import InputError, ModelError
-from invgan.problem import Problem
-from invgan.samples import Simulations
-from invgan.simulation.evaluate import Progress, evaluate
+from invgan.errors import InputError
+from invgan.priors import Prior, PriorLike
 
-__all__ = ["simulate"]
+__all__ = ["Design", "Draws"]
 
 Array = NDArray[np.float64]
+Design = Literal["random", "sobol"]
 
-_PRIOR_BLOCK = 4096
+_BLOCK = 4096
+_BITS = 30
 
 
-def simulate(
-    problem: Problem,
-    n: int = 100_000,
-    *,
-    seed: int = 0,
-    chunk: int = 8192,
-    max_failures: float = 0.05,
-    progress: Progress | None = None,
-) -> Simulations:
-    """Draw n parameter vectors from the prior and run the model on each.
+class Draws:
+    """The rows of a design, without end.
 
-    The result depends on the seed alone, not on the chunk size; fewer simulations with the same
-    seed are the first rows of more (for a stochastic model, in whole blocks of 1024 rows).
+    ``"sobol"`` are the points of a scrambled Sobol sequence (Sobol 1967; Owen 1998), taken through
+    the quantile functions of independent laws. They fill the prior more evenly than independent
+    draws, and each row alone is still a draw of the prior.
 
     Args:
-        problem: model and prior.
-        n: how many simulations, 20 or more.
-
-    Other Args:
-        seed: of the prior draws and of all noise, the model's and the measurement's.
-        chunk: rows handed to the model at once.
-        max_failures: the share of simulations that may fail to be finite, 0 to 1.
-        progress: called with (done, total).
-
-    Returns:
-        The finite simulations; the parameters of the others stand in `Simulations.failed`.
+        prior: what to draw from.
+        design: ``"random"`` or ``"sobol"``.
+        seed: of the draws.
 
     Raises:
-        ModelError: the model raised, returned another shape, or failed too often.
+        InputError: there is no such design, or this prior has no quantile functions.
     """
-    if n < 20:
-        raise InputError(f"simulate needs n of 20 or more to learn anything; got n={n}")
-    started = time.perf_counter()
-    draws_seed, noise_seed = (int(s) for s in np.random.SeedSequence(seed).generate_state(2))
-    x = _prior_draws(problem, n, draws_seed)
-    y = evaluate(problem, x, seed=noise_seed, chunk=chunk, progress=progress)
-    good = np.isfinite(y).all(axis=1)
-    _check_failures(problem, x[~good], n, max_failures)
-    info = {
-        "seed": seed,
-        "seconds": time.perf_counter() - started,
-        "model_evaluations": n * problem.runs_per_row,
-        "not_finite": int(n - good.sum()),
-    }
-    return Simulations(x[good], y[good], problem.prior.names, problem.outputs, x[~good], info)
 
+    def __init__(self, prior: PriorLike, design: Design, seed: int) -> None:
+        if design not in get_args(Design):
+            raise InputError(f"design must be 'random' or 'sobol'; got {design!r}")
+        if design == "sobol" and not isinstance(prior, Prior):
+            raise InputError(
+                "design='sobol' needs independent laws, whose quantile functions are known; this "
+                f"prior is a {type(prior).__name__}: use design='random'"
+            )
+        self._prior, self._design, self._seed = prior, design, seed
+        self._sequence: Any = None
+        self._last: tuple[int, Array] = (-1, np.empty((0, len(prior.names))))
 
-def _prior_draws(problem: Problem, n: int, seed: int) -> Array:
-    seeds = np.random.SeedSequence(seed).spawn(-(-n // _PRIOR_BLOCK))
-    return np.concatenate([_prior_block(problem, s) for s in seeds])[:n]
+    def rows(self, start: int, stop: int) -> Array:
+        """The rows from start up to stop, shape (stop - start, D)."""
+        blocks = range(start // _BLOCK, max(-(-stop // _BLOCK), start // _BLOCK + 1))
+        found = [self._block(k) for k in blocks]
+        first = blocks[0] * _BLOCK
+        x = found[0] if len(found) == 1 else np.concatenate(found)
+        return x[start - first : stop - first]
 
+    def _block(self, k: int) -> Array:
+        if self._last[0] != k:
+            drawn = self._random(k) if self._design == "random" else self._sobol(k)
+            self._last = (k, drawn)
+        return self._last[1]
 
-def _prior_block(problem: Problem, seed: np.random.SeedSequence) -> Array:
-    x = np.asarray(problem.prior.sample(_PRIOR_BLOCK, np.random.default_rng(seed)), float)
-    wanted = (_PRIOR_BLOCK, len(problem.prior.names))
-    if x.shape != wanted:
-        raise InputError(
-            f"the prior's sample({_PRIOR_BLOCK}, rng) gave draws of shape {x.shape}; expected "
-            f"{wanted}, one column for each of {', '.join(problem.prior.names)}"
-        )
-    return x
+    def _random(self, k: int) -> Array:
+        rng = np.random.default_rng(np.random.SeedSequence(self._seed, spawn_key=(k,)))
+        x = np.asarray(self._prior.sample(_BLOCK, rng), float)
+        wanted = (_BLOCK, len(self._prior.names))
+        if x.shape != wanted:
+            raise InputError(
+                f"the prior's sample({_BLOCK}, rng) gave draws of shape {x.shape}; expected "
+                f"{wanted}, one column for each of {', '.join(self._prior.names)}"
+            )
+        return x
 
+    def _sobol(self, k: int) -> Array:
+        from scipy.stats import qmc  # noqa: PLC0415
 
-def _check_failures(problem: Problem, failed: Array, n: int, limit: float) -> None:
-    if not len(failed):
-        return
-    pairs = zip(problem.prior.names, failed[0], strict=True)
-    first = ", ".join(f"{name}: {value:.6g}" for name, value in pairs)
-    if len(failed) == n:
-        raise ModelError(f"none of the {n} simulations was finite (first: x = {{{first}}})")
-    if len(failed) > limit * n:
-        raise ModelError(
-            f"{len(failed)} of {n} simulations were not finite (first: x = {{{first}}}); allow "
-            f"more with max_failures={min(1.0, len(failed) / n * 1.2):.2g}, or narrow the prior"
-        )
+        laws = self._prior.laws if isinstance(self._prior, Prior) else {}
+        if self._sequence is None or self._sequence.num_generated > k * _BLOCK:
+            self._sequence = qmc.Sobol(len(laws), scramble=True, bits=_BITS, rng=self._seed)
+        if skipped := k * _BLOCK - self._sequence.num_generated:
+            self._sequence.fast_forward(skipped)
+        # The points lie on a grid that begins at zero, where a quantile may be infinite.
+        u = self._sequence.random(_BLOCK) + 0.5 ** (_BITS + 1)
+        columns = [law.ppf(u[:, j]) for j, law in enumerate(laws.values())]
+        return np.stack(columns, axis=1).astype(float)

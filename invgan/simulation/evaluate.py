@@ -1,30 +1,30 @@
-"""Call the user's model, in whichever of its forms, and return a table of outputs (n, L).
+"""The model's outputs for given parameters, as a table, and what would be observed of them.
 
-Rows are handed over in blocks. Where there is noise, the model's own or the measurement's, each
-block of `BLOCK` rows has a random generator of its own, spawned from the seed, so that the noise
-does not depend on the chunk size.
+The noise of a measurement belongs to the seed and the place of the row alone: each block of `BLOCK`
+rows has a generator of its own, from which the rows draw in order.
 """
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import closing
 
 import numpy as np
 from numpy.typing import NDArray
 
-from invgan.errors import ModelError
-from invgan.problem import Problem, default_names
+from invgan.execution.attempt import Failure, Outcome, Piece
+from invgan.execution.calls import BLOCK, generator
+from invgan.problem import Problem
+from invgan.simulation.running import call_size, outcomes
 
-__all__ = ["BLOCK", "Progress", "evaluate", "measure", "run_model", "sort_repeats"]
+__all__ = ["Progress", "attempted", "evaluate", "measure", "observed", "run_model", "sort_repeats"]
 
 Array = NDArray[np.float64]
 Progress = Callable[[int, int], None]
 """Called with (done, total) as work goes on."""
 
-BLOCK = 1024
-_HINT = "; if it takes one parameter vector at a time, set vectorized=False"
+_NOISE_KEY = 1
+_FEWEST = 8
 
 
 def evaluate(
@@ -32,10 +32,10 @@ def evaluate(
     x: Array,
     *,
     seed: int = 0,
-    chunk: int = 8192,
+    chunk: int | None = None,
     progress: Progress | None = None,
 ) -> Array:
-    """Outputs, as they would be observed, for each row of x.
+    """Outputs, as they would be observed, for each row of x, run as `problem.execution` says.
 
     Args:
         problem: whose model to run.
@@ -43,44 +43,80 @@ def evaluate(
 
     Other Args:
         seed: for the noise of a stochastic model or of the measurement; others ignore it.
-        chunk: rows handed to the model at once (a stochastic model always gets 1024).
-        progress: called with (rows done, rows in all) after each chunk.
+        chunk: rows handed to the model at once, 8192 by default (a stochastic model gets 1024).
+        progress: called with (rows done, rows in all) as rows are finished.
 
     Returns:
         Outputs, shape (n, L), or (n, R * L) where one experiment was repeated R times: each
         row's repeats sorted by their first output, which loses nothing, since their order says
-        nothing. Values may be NaN or infinite; that is for the caller to sort out.
+        nothing. A row is NaN where the model raised, hung or died; others may hold values that are
+        NaN or infinite; that is for the caller to sort out.
 
     Raises:
-        ModelError: the model raised, or returned something of another shape.
+        ModelError: the model raised for every row, or returned something of another shape.
     """
-    if not problem.stochastic:
-        y = run_model(problem, x, chunk=chunk, progress=progress)
-        return measure(problem, y, seed=seed)
-    parts = [np.empty((0, len(problem.outputs) * problem.repeats))]
-    for start, rng in _blocks(len(x), seed):
-        rows = x[start : start + BLOCK]
-        y = _call(problem, np.repeat(rows, problem.repeats, axis=0), rng)
-        parts.append(_observed(problem, y, rng))
-        if progress is not None:
-            progress(min(start + BLOCK, len(x)), len(x))
-    return np.concatenate(parts)
+    runs, _, _ = attempted(problem, x, seed=seed, chunk=chunk, progress=progress)
+    return observed(problem, runs, seed=seed)
 
 
 def run_model(
-    problem: Problem, x: Array, *, chunk: int = 8192, progress: Progress | None = None
+    problem: Problem, x: Array, *, chunk: int | None = None, progress: Progress | None = None
 ) -> Array:
     """The own outputs (n, L) of a deterministic model for each row of x (n, D), without noise.
 
+    Rows where it failed are NaN.
+
     Raises:
-        ModelError: the model raised, or returned something of another shape.
+        ModelError: the model raised for every one of 8 rows or more, or returned something of
+            another shape.
     """
-    parts = [np.empty((0, len(problem.outputs)))]
-    for start in range(0, len(x), chunk):
-        parts.append(_call(problem, x[start : start + chunk], None))
-        if progress is not None:
-            progress(min(start + chunk, len(x)), len(x))
-    return np.concatenate(parts)
+    fresh = len(x) >= _FEWEST
+    runs, _, _ = attempted(problem, x, chunk=chunk, progress=progress, fresh=fresh)
+    return runs[:, 0]
+
+
+def attempted(
+    problem: Problem,
+    x: Array,
+    *,
+    seed: int = 0,
+    chunk: int | None = None,
+    progress: Progress | None = None,
+    fresh: bool = True,
+    heed: Callable[[Outcome], None] | None = None,
+) -> tuple[Array, list[Failure], float]:
+    """The model's own outputs for each row of x, and what is known of the rows that failed.
+
+    Args:
+        problem: whose model to run.
+        x: parameters, shape (n, D).
+
+    Other Args:
+        seed: for the model's own noise.
+        chunk: rows handed to a batched model at once.
+        progress: called with (rows done, rows in all) as rows are finished.
+        fresh: whether to give up where nothing but failures comes back at first.
+        heed: called with what comes of rows, as it comes; may stop the run by an error.
+
+    Returns:
+        Outputs (n, runs, L), NaN where a row failed; the failures in the order of the rows; the
+        seconds that the model took, summed over all workers.
+    """
+    n, size = len(x), call_size(problem, len(x), chunk)
+    y = np.empty((n, problem.runs_per_row, len(problem.outputs)))
+    pieces = (Piece(start, x[start : start + size]) for start in range(0, n, size))
+    failures: list[Failure] = []
+    done, seconds = 0, 0.0
+    with closing(outcomes(problem, pieces, n, seed=seed, fresh=fresh)) as found:
+        for outcome in found:
+            y[outcome.start : outcome.start + len(outcome)] = outcome.y
+            failures += outcome.failures
+            done, seconds = done + len(outcome), seconds + outcome.seconds
+            if heed is not None:
+                heed(outcome)
+            if progress is not None:
+                progress(done, n)
+    return y, sorted(failures), seconds
 
 
 def measure(problem: Problem, y: Array, *, seed: int = 0) -> Array:
@@ -94,30 +130,25 @@ def measure(problem: Problem, y: Array, *, seed: int = 0) -> Array:
     Returns:
         Outputs as from `evaluate`, shape (n, R * L); y itself where there is no noise.
     """
-    if problem.noise is None:
-        return y
-    parts = [np.empty((0, len(problem.outputs) * problem.repeats))]
-    for start, rng in _blocks(len(y), seed):
-        rows = y[start : start + BLOCK]
-        parts.append(_observed(problem, np.repeat(rows, problem.repeats, axis=0), rng))
-    return np.concatenate(parts)
+    return observed(problem, y[:, None], seed=seed)
 
 
-def _blocks(n: int, seed: int) -> Iterator[tuple[int, np.random.Generator]]:
-    """The first row of every block of n rows, and the block's generator."""
-    starts = range(0, n, BLOCK)
-    seeds = np.random.SeedSequence(seed).spawn(len(starts))
-    return zip(starts, map(np.random.default_rng, seeds), strict=True)
+def observed(problem: Problem, runs: Array, *, seed: int, start: int = 0) -> Array:
+    """What would be observed of runs (n, runs, L), the first of which is row `start` of all.
 
-
-def _observed(problem: Problem, y: Array, rng: np.random.Generator) -> Array:
-    """Observed rows (n, R * L) of experiments whose repeats have outputs y (n * R, L)."""
+    Returns:
+        Outputs as from `evaluate`, shape (n, R * L).
+    """
+    n, repeats = len(runs), problem.repeats
     if problem.noise is not None:
-        y = problem.noise.sample(y, rng)
-    if problem.repeats == 1:
-        return y
-    y = y.reshape(-1, problem.repeats, y.shape[1])
-    return sort_repeats(y).reshape(len(y), -1)
+        times = repeats // runs.shape[1]
+        blocks = _blocks(start, start + n)
+        parts = [runs[:0].repeat(times, axis=1)]
+        for k, first, last in blocks:
+            mine = runs[max(first, start) - start : last - start].repeat(times, axis=1)
+            parts.append(_with_noise(problem, mine, seed, k, last - first))
+        runs = np.concatenate(parts)
+    return (runs if repeats == 1 else sort_repeats(runs)).reshape(n, repeats * runs.shape[2])
 
 
 def sort_repeats(y: Array) -> Array:
@@ -126,86 +157,18 @@ def sort_repeats(y: Array) -> Array:
     return np.take_along_axis(y, order[:, :, None], axis=1)
 
 
-def _call(problem: Problem, x: Array, rng: np.random.Generator | None) -> Array:
-    if problem.vectorized:
-        return _table(problem, _run(problem, x, x, rng), x)
-    return np.stack([_row(problem, _run(problem, row, row[None], rng), row) for row in x])
+def _blocks(start: int, stop: int) -> Iterator[tuple[int, int, int]]:
+    """The number of every block that has rows in a range, its first row, and the last in range."""
+    for k in range(start // BLOCK, -(-stop // BLOCK)):
+        yield k, k * BLOCK, min((k + 1) * BLOCK, stop)
 
 
-def _run(problem: Problem, given: Array, rows: Array, rng: np.random.Generator | None) -> Any:
-    """What the model returns for a copy of its argument, which it may write to."""
-    noise = () if rng is None else (rng,)
-    try:
-        return problem.model(given.copy(), *noise)
-    except Exception as error:
-        raise ModelError(_sentence(problem, error, rows)) from error
-
-
-def _numbers(result: Any) -> Array:
-    """A copy, since a model may hand out one buffer again and again."""
-    # A torch tensor comes to numpy by its own methods, without importing torch.
-    value = result.detach().cpu().numpy() if hasattr(result, "detach") else result
-    try:
-        if np.iscomplexobj(value):
-            raise TypeError("complex numbers have no order")
-        return np.array(value, float)
-    except (TypeError, ValueError) as error:
-        raise ModelError(
-            f"the model returned {type(result).__name__}, which is not an array of real numbers: "
-            f"{error}"
-        ) from None
-
-
-def _table(problem: Problem, result: Any, x: Array) -> Array:
-    if isinstance(result, Mapping):
-        columns = [_numbers(column).reshape(-1) for column in _named(problem, result)]
-        wrong = [len(c) for c in columns if len(c) != len(x)]
-        if wrong:
-            raise ModelError(
-                f"the model turned {x.shape} parameters into a column of {wrong[0]} values; "
-                f"expected {len(x)}, one for each row{_HINT}"
-            )
-        return np.stack(columns, axis=1)
-    y = _numbers(result)
-    wanted = (len(x), len(problem.outputs))
-    if y.shape == wanted[:1] and wanted[1] == 1:
-        return y[:, None]
-    if y.shape != wanted:
-        raise ModelError(
-            f"the model turned {x.shape} parameters into outputs of shape {y.shape}; expected "
-            f"{wanted}, one column for each observed quantity{_HINT}"
-        )
-    return y
-
-
-def _row(problem: Problem, result: Any, x: Array) -> Array:
-    values = _named(problem, result) if isinstance(result, Mapping) else [result]
-    y = np.concatenate([_numbers(value).reshape(-1) for value in values])
-    if len(y) != len(problem.outputs):
-        raise ModelError(
-            f"the model turned one parameter vector {x.shape} into {len(y)} outputs; expected "
-            f"{len(problem.outputs)} ({', '.join(problem.outputs)})"
-        )
-    return y
-
-
-def _named(problem: Problem, result: Mapping[str, Any]) -> list[Any]:
-    missing = [name for name in problem.outputs if name not in result]
-    if not missing:
-        return [result[name] for name in problem.outputs]
-    unnamed = problem.observations.names is None and problem.outputs == default_names(len(result))
-    if unnamed:
-        return list(result.values())
-    raise ModelError(
-        f"the model returned outputs {list(result)}; {missing[0]!r} is observed but not among them"
-    )
-
-
-def _sentence(problem: Problem, error: Exception, x: Array) -> str:
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    first = ", ".join(f"{n}: {v:.6g}" for n, v in zip(problem.prior.names, x[0], strict=False))
-    called = first if len(x) == 1 else f"{len(x)} parameter vectors (first: {first})"
-    return (
-        f"the model raised {type(error).__name__}: {error} (line {frame.lineno} of "
-        f"{frame.filename}, called with {called})"
-    )
+def _with_noise(problem: Problem, y: Array, seed: int, block: int, height: int) -> Array:
+    """Noise upon the last of the first `height` rows of a block, y (m, R, L)."""
+    if problem.noise is None:
+        return y
+    key = (block, _NOISE_KEY) if problem.stochastic else (block,)
+    # Noise is drawn for the rows before these too, which are not at hand, so that it is the same.
+    padded = np.concatenate([np.zeros((height - len(y), *y.shape[1:])), y])
+    flat = problem.noise.sample(padded.reshape(-1, y.shape[2]), generator(seed, *key))
+    return flat.reshape(padded.shape)[height - len(y) :]

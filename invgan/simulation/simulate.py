@@ -1,0 +1,179 @@
+"""Prior draws and the model's outputs for them, in memory or into a store."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from invgan.errors import InputError
+from invgan.execution.attempt import Outcome
+from invgan.problem import Problem
+from invgan.samples import Simulations
+from invgan.simulation.draws import Design, Draws
+from invgan.simulation.evaluate import Progress, attempted, observed
+from invgan.simulation.failures import check_failures, failed_among, failed_rows, sorted_out
+from invgan.simulation.filling import Filling, about, identity
+from invgan.simulation.running import call_size
+
+__all__ = ["fill_store", "simulate"]
+
+_FEWEST = 20
+
+
+def simulate(
+    problem: Problem,
+    n: int = 100_000,
+    *,
+    seed: int = 0,
+    chunk: int | None = None,
+    max_failures: float = 0.05,
+    design: Design = "random",
+    store: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Simulations:
+    """Draw n parameter vectors from the prior and run the model on each.
+
+    The result depends on the seed alone, not on where and in what chunks it is run; fewer
+    simulations with the same seed are the first rows of more (for a batched model with noise of
+    its own, in whole blocks of 1024 rows).
+
+    Args:
+        problem: model and prior.
+        n: how many simulations, 20 or more.
+
+    Other Args:
+        seed: of the prior draws and of all noise, the model's and the measurement's.
+        chunk: rows handed to a batched model at once, 8192 by default.
+        max_failures: the share of simulations that may fail, 0 to 1.
+        design: ``"random"``, independent draws, or ``"sobol"``, points that fill a prior of
+            independent laws evenly.
+        store: a folder to keep simulations in as they come. What it holds of this problem and seed
+            is not simulated again, so a run that was stopped goes on, and a larger n adds to it.
+        progress: called with (done, total).
+
+    Returns:
+        The finished simulations; the others stand in `Simulations.failed` and `.failures`.
+
+    Raises:
+        ModelError: the model raised for every row, returned another shape, or failed too often.
+        InputError: the store is another's, or its disk is full; what came before is safe there.
+    """
+    _check(n)
+    if store is not None:
+        from invgan.store import Stored  # noqa: PLC0415
+
+        found = fill_store(
+            problem, store, n, seed=seed, chunk=chunk, max_failures=max_failures, design=design,
+            progress=progress,
+        )  # fmt: skip
+        simulations = Stored(store, n=n).load()
+        simulations.info.update(found)
+        return simulations
+    started = time.perf_counter()
+    draws_seed, noise_seed = _seeds(seed)
+    x = Draws(problem.prior, design, draws_seed).rows(0, n)
+    runs, failures, seconds = attempted(
+        problem, x, seed=noise_seed, chunk=chunk, progress=progress,
+        heed=_Heed(problem, n, max_failures),
+    )  # fmt: skip
+    y = observed(problem, runs, seed=noise_seed)
+    good, records = sorted_out(problem, y, failures)
+    failed = x[~good]
+    check_failures(problem, failed, records, n, n, max_failures)
+    info = {
+        "seed": seed,
+        "seconds": time.perf_counter() - started,
+        "model_seconds": seconds,
+        "model_evaluations": n * problem.runs_per_row,
+        "not_finite": int(n - good.sum()),
+        "design": design,
+    }
+    if len(failed):
+        x, y = x[good], y[good]
+    return Simulations(x, y, problem.prior.names, problem.outputs, failed, info, records)
+
+
+def fill_store(
+    problem: Problem,
+    store: str | Path,
+    n: int = 100_000,
+    *,
+    seed: int = 0,
+    chunk: int | None = None,
+    max_failures: float = 0.05,
+    design: Design = "random",
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Simulate into a store, however large, without reading it back.
+
+    Arguments and errors are those of `simulate`.
+
+    Returns:
+        Figures of this run: seconds, model_seconds, model_evaluations (of the whole store),
+        new_evaluations (of this run).
+    """
+    _check(n)
+    from invgan.store import Stored  # noqa: PLC0415
+    from invgan.store.writing import writing  # noqa: PLC0415
+
+    started = time.perf_counter()
+    draws_seed, noise_seed = _seeds(seed)
+    draws = Draws(problem.prior, design, draws_seed)
+    made_from, call = identity(problem, seed, design), call_size(problem, n, chunk)
+    with writing(store, made_from, about(problem), call) as writer:
+        before = done = int((writer.status[:n] != 0).sum())
+        failed = int((writer.status[:n] > 1).sum())
+        filling = Filling(problem, writer, draws, n, noise_seed)
+        with closing(filling.run()) as found:
+            for outcome in found:
+                done += len(outcome)
+                failed += failed_rows(problem, outcome)
+                if progress is not None:
+                    progress(min(done, n), n)
+                if failed > max_failures * n:
+                    break
+    if failed:
+        check_failures(problem, *Stored(store, n=n).failures(), min(done, n), n, max_failures)
+    return {
+        "seed": seed,
+        "seconds": time.perf_counter() - started,
+        "model_seconds": filling.seconds,
+        "model_evaluations": n * problem.runs_per_row,
+        "new_evaluations": (done - before) * problem.runs_per_row,
+        "design": design,
+    }
+
+
+class _Heed:
+    """Counts failures as they come, and stops a run of which too many fail."""
+
+    def __init__(self, problem: Problem, n: int, limit: float) -> None:
+        self._problem, self._n, self._limit = problem, n, limit
+        self._bad: list[Outcome] = []
+        self._done = self._failed = 0
+
+    def __call__(self, outcome: Outcome) -> None:
+        self._done += len(outcome)
+        bad = failed_rows(self._problem, outcome)
+        if not bad:
+            return
+        self._failed += bad
+        self._bad.append(outcome)
+        if self._failed > self._limit * self._n and self._done < self._n:
+            x, records = failed_among(self._problem, self._bad)
+            check_failures(self._problem, x, records, self._done, self._n, self._limit)
+
+
+def _check(n: int) -> None:
+    if n < _FEWEST:
+        raise InputError(f"simulate needs n of {_FEWEST} or more to learn anything; got n={n}")
+
+
+def _seeds(seed: int) -> tuple[int, int]:
+    """Of the draws, and of all noise."""
+    first, second = np.random.SeedSequence(seed).generate_state(2)
+    return int(first), int(second)
