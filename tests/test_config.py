@@ -19,6 +19,7 @@ from invgan.config import (
     Config,
     Settings,
     build_problem,
+    build_simulations,
     load_config,
     plain,
     relocated,
@@ -582,6 +583,138 @@ def test_what_is_wrong_with_a_model_is_one_sentence(
     config = load_config(write(tmp_path, problem_text(model=model), code))
     with pytest.raises(kind, match=rf"^problem\.model.*{said}"):
         build_problem(config, tmp_path)
+
+
+DESCRIBED = {
+    "command": "{command: [sh, -c, 'echo y $1', sh, '{x1}'], keep: true, timeout: '1e1'}",
+    "template": "{command: [cat, in], template: {in: in.j2}, read: {stdout: {y: 'y=(.*)'}}}",
+    "ode": "{ode: 'model.py:decay', initial: 'model.py:begin', times: [1], observe: [0]}",
+    "summary": "{ode: 'model.py:decay', initial: [2], times: [1], summary: 'model.py:last'}",
+    "torch": "{torch: 'model.py:f', batch: 2}",
+}
+DESCRIBED_CODE = """
+import numpy as np
+def decay(t, u, x):
+    return -x[:1] * u
+def begin(x):
+    return [2.0]
+def last(t, u):
+    return {"y": u[:, -1, 0]}
+def f(x):
+    return x[:, 0]
+"""
+
+
+@pytest.mark.parametrize("kind", DESCRIBED)
+def test_a_described_model_is_built_written_out_and_moved(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "in.j2").write_text("y={{ x1 }}\n", encoding="utf-8")
+    path = write(tmp_path, problem_text(model=DESCRIBED[kind]), DESCRIBED_CODE)
+    config = load_config(path)
+    assert config.problem.vectorized is (kind == "torch")
+    out = tmp_path / "runs" / "one"
+    out.mkdir(parents=True)
+    (out / "config.yml").write_text(to_yaml(relocated(config, tmp_path, out)), encoding="utf-8")
+    for at in (tmp_path, out):
+        again = load_config(at / "config.yml")
+        assert load_config(write(tmp_path / "runs", to_yaml(again), "")) == again
+        model = build_problem(again, at, out=out).model
+        x = np.array([0.5, 1.0])
+        found = model(x[None] if kind == "torch" else x)
+        y = found[0] if kind == "torch" else next(iter(found.values()))
+        assert y == pytest.approx(2 * np.exp(-0.5) if kind in ("ode", "summary") else 0.5, rel=1e-5)
+        if kind == "command":
+            assert (model.keep, model.timeout) == (out / "failed-runs", 10)
+            assert build_problem(again, at).model.keep is None
+
+
+def test_a_summary_stands_between_the_model_and_what_was_observed(tmp_path: Path) -> None:
+    text = problem_text(model="model.py:f", summary="model.py:mean")
+    code = "def f(x):\n    return x\n\ndef mean(y):\n    return y.mean(axis=1)\n"
+    config = load_config(write(tmp_path, text, code))
+    model = build_problem(config, tmp_path).model
+    np.testing.assert_array_equal(model(np.array([[1.0, 2.0]])), [1.5])
+    assert relocated(config, tmp_path, tmp_path / "out").problem.summary == "../model.py:mean"
+    single = problem_text(model="model.py:f", summary="model.py:mean", vectorized="false")
+    alone = build_problem(load_config(write(tmp_path, single, code)), tmp_path).model
+    assert alone(np.array([1.0, 2.0])) == 1.5
+
+
+def test_simulations_of_a_table_that_the_configuration_names(tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).uniform(-2, 2, size=(50, 2))
+    text = "\n".join(["x1,x2,y", *(f"{a!r},{b!r},{a + b!r}" for a, b in rows.tolist())])
+    (tmp_path / "runs.csv").write_text(text, encoding="utf-8")
+    config = load_config(write(tmp_path, problem_text(model="model.py:total", table="runs.csv")))
+    problem = build_problem(config, tmp_path)
+    found = build_simulations(config, problem, tmp_path)
+    assert found is not None
+    assert (len(found), found.outputs) == (50, ("y",))
+    moved = relocated(config, tmp_path, tmp_path / "out")
+    assert moved.problem.table == "../runs.csv"
+    plainly = load_config(write(tmp_path, problem_text()))
+    assert build_simulations(plainly, problem, tmp_path) is None
+    rounds = Config(**dict(config) | {"simulate": {"rounds": 2}})
+    with pytest.raises(InputError, match=r"problem\.table cannot be made in rounds"):
+        build_simulations(rounds, problem, tmp_path)
+
+
+DESCRIBED_SENTENCES = {
+    "{}": r"model must be file.py:function, or describe a model by one of command, ode, torch; got",
+    "{comand: [a]}": r"model must be file.py:function, or describe a model by one of command",
+    "{command: [a], ode: 'm.py:f'}": r"model must be file.py:function, or describe",
+    "{command: a}": r"model.command must be a list; got 'a'",
+    "{command: []}": r"model.command must not be empty",
+    "{command: [3]}": r"model.command.0 must be text; got 3",
+    "{command: [a], timout: 3}": r"model.timout is not .*; did you mean problem.model.timeout\?",
+    "{command: [a], timeout: 0}": r"model.timeout must be more than 0; got 0",
+    "{command: [a], read: {xml: b}}": r"model.read is not usable: read must be one of stdout",
+    "{command: [a], read: {json: ../b}}": r"model.read .*in the program's own working directory",
+    "{command: [a], template: {../b: c}}": r"model.template .*in the program's own working dir",
+    "{command: [a], template: {b: ../c}}": r"model.template.b must be a file beside the configur",
+    "{command: [a], template: {b: /c}}": r"model.template.b must be a file beside the configurat",
+    "{ode: 'm.py:f', times: [1]}": r"model.initial is missing",
+    "{ode: 'm.py:f', initial: [1], times: []}": r"model.times must not be empty",
+    "{ode: 'm.py:f', initial: [1], times: [1], method: x}": r"model.method must be 'LSODA', 'RK45'",
+    "{torch: 'm.py:f', batch: 0}": r"model.batch must be 1 or more; got 0",
+}
+
+
+@pytest.mark.parametrize("model", DESCRIBED_SENTENCES)
+def test_what_is_wrong_with_a_description_is_one_sentence(tmp_path: Path, model: str) -> None:
+    with pytest.raises(InputError, match=rf"^problem\.{DESCRIBED_SENTENCES[model]}"):
+        load_config(write(tmp_path, problem_text(model=model)))
+
+
+def test_a_description_that_cannot_be_built_says_where(tmp_path: Path) -> None:
+    def built(model: str, **more: str) -> None:
+        path = write(tmp_path, problem_text(model=model, **more), DESCRIBED_CODE)
+        build_problem(load_config(path), tmp_path)
+
+    with pytest.raises(InputError, match=r"^problem\.model: there is no program 'no-such-pro"):
+        built("{command: [no-such-program]}")
+    with pytest.raises(InputError, match=r"^problem\.model: the command has a placeholder \{x3\}"):
+        built("{command: [sh, '{x3}']}")
+    (tmp_path / "link.j2").symlink_to("/etc/passwd")
+    with pytest.raises(InputError, match=r"^problem\.model: the template 'link.j2' is outside"):
+        built("{command: [sh], template: {a: link.j2}}")
+    with pytest.raises(InputError, match=r"^problem\.model: times must increase"):
+        built("{ode: 'model.py:decay', initial: [1], times: [2, 1]}")
+    with pytest.raises(ModelError, match=r"^problem\.model\.ode: model.py has no function 'dekay'"):
+        built("{ode: 'model.py:dekay', initial: [1], times: [1]}")
+    with pytest.raises(InputError, match=r"^problem\.vectorized must be false for a command"):
+        built("{command: [sh]}", vectorized="true")
+    with pytest.raises(InputError, match=r"^problem\.summary is for a model of your own"):
+        built("gallery:rosenbrock", summary="model.py:f")
+
+
+def test_laws_that_would_take_for_ever_are_refused(tmp_path: Path) -> None:
+    for law in ("{scipy: [ksone, 1e6]}", "{scipy: {name: irwinhall, n: 1e9}}"):
+        with pytest.raises(InputError, match=r"scipy\.n must be 1000 or less; got 1e\+0[69]"):
+            load_config(write(tmp_path, problem_text(prior=f"{{x: {law}}}")))
+
+
+def test_a_file_of_more_than_a_megabyte_is_no_configuration(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"more than 1048576 bytes; put tables into \.csv"):
+        load_config(write(tmp_path, VALID + "#" * (1 << 20)))
 
 
 def test_reading_a_configuration_runs_nothing(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from invgan.config.sections import ORDER, Config, ProblemConfig, Settings
 from invgan.errors import InputError
 from invgan.settings import short
 
-__all__ = ["load_config", "plain", "to_yaml"]
+__all__ = ["load_config", "plain", "read_document", "to_yaml"]
 
 
 def load_config(path: str | Path) -> Config:
@@ -30,7 +30,7 @@ def load_config(path: str | Path) -> Config:
     Raises:
         InputError: the file cannot be read, or a setting in it is unknown or impossible.
     """
-    data = _parse(_text(Path(path)), str(path))
+    data = read_document(path)
     if data is None:
         raise InputError(f"{path} is empty; `invgan init` writes a file to start from")
     if not isinstance(data, dict):
@@ -40,6 +40,15 @@ def load_config(path: str | Path) -> Config:
         known = ", ".join(ProblemConfig.model_fields)
         raise InputError(f"problem is missing; {path} needs this section, with {known}")
     return Config(**data)
+
+
+def read_document(path: str | Path) -> Any:
+    """The content of a YAML file.
+
+    Raises:
+        InputError: it cannot be read, or is not YAML.
+    """
+    return _parse(_text(Path(path)), str(path))
 
 
 def plain(config: Settings) -> dict[str, Any]:
@@ -56,17 +65,29 @@ def to_yaml(config: Settings | Mapping[str, Any]) -> str:
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 
+_MOST = 1 << 20
+"""Bytes of the longest file that is read; tables belong into files of their own."""
+
+
 def _text(path: Path) -> str:
     if path.is_dir():
         raise InputError(f"{path} is a directory; name the file in it, as in {path / 'config.yml'}")
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        with path.open("rb") as file:
+            content = file.read(_MOST + 1)
+        if len(content) > _MOST:
+            raise InputError(
+                f"{path} has more than {_MOST} bytes; put tables into .csv or .npy files"
+            )
+        return content.decode("utf-8-sig")
     except FileNotFoundError:
         raise InputError(f"there is no config file {str(path)!r}") from None
     except UnicodeDecodeError as error:
         raise InputError(
             f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8"
         ) from None
+    except InputError:
+        raise
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read: {error}") from None
 
@@ -77,7 +98,7 @@ def _parse(text: str, name: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{name}, line {mark.line + 1}, column {mark.column + 1}" if mark else name
-        raise InputError(f"{where}: {error.problem or error.context}") from None
+        raise InputError(f"{where}: {str(error.problem or error.context)[:200]}") from None
     except yaml.reader.ReaderError as error:
         raise InputError(f"{name} holds a character that no text has: {error.reason}") from None
     except RecursionError:
@@ -108,7 +129,7 @@ class _Loader(yaml.SafeLoader):
         for key, value in node.value:
             problem = None if isinstance(key, yaml.ScalarNode) else "a key must be plain text"
             if problem is None and key.value in pairs:
-                problem = f"{key.value!r} stands here for the second time; keep one"
+                problem = f"{short(key.value)} stands here for the second time; keep one"
             if problem:
                 raise yaml.constructor.ConstructorError(
                     problem=problem, problem_mark=key.start_mark

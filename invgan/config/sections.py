@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from invgan.config.models import canonical_model, takes_batches
 from invgan.laws import canonical_observations, canonical_prior
 from invgan.noise import as_noise
 from invgan.settings import (
@@ -18,6 +20,7 @@ from invgan.settings import (
     TrainConfig,
     short,
 )
+from invgan.structure import check_masks
 
 __all__ = ["GALLERY", "ORDER", "Config", "ProblemConfig", "Settings"]
 
@@ -31,10 +34,9 @@ ORDER = ("seed", "device", "problem", "simulate", "train", "sample", "mcmc")
 class ProblemConfig(Section):
     """What is asked: the model, the prior over its parameters, and what was observed."""
 
-    model: str = Field(
-        min_length=1,
-        description="`file.py:function` (relative to this file), `package.module:function`, or "
-        "`gallery:name`",
+    model: str | dict[str, Any] = Field(
+        description="`file.py:function` (relative to this file), `package.module:function`, "
+        "`gallery:name`, or a description (below)",
     )
     prior: dict[str, Any] | None = Field(
         default=None,
@@ -65,12 +67,35 @@ class ProblemConfig(Section):
         "`{lognormal: sigma}` or `{student_t: {df: 4, sd: 0.1}}`, each with one number or one by "
         "output name",
     )
+    summary: str | None = Field(
+        default=None,
+        min_length=1,
+        description="`file.py:function` of the model's outputs (n, R) that returns what is "
+        "observed, a column (n,) for each name or (n, L)",
+    )
+    table: str | None = Field(
+        default=None,
+        min_length=1,
+        description="simulations that were made elsewhere, in the place of `simulate`: a .csv, "
+        ".npz or .parquet path; the model is still needed for the checks",
+    )
     log_likelihood: str | None = Field(
         default=None,
         min_length=1,
         description="for a posterior, `file.py:function` of parameters (n, D) and observed rows "
         "(R, L) that returns (n,); for MCMC alone",
     )
+
+    missing: bool | None = Field(
+        default=None,
+        description="true where NaN in an output, the model's or an observed one, means not "
+        "observed (in a list null or .nan, in a .csv an empty cell); false where left out",
+    )
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _model(cls, raw: Any) -> Any:
+        return canonical_model(raw)
 
     @field_validator("prior", mode="before")
     @classmethod
@@ -80,7 +105,7 @@ class ProblemConfig(Section):
     @field_validator("observations", mode="before")
     @classmethod
     def _observations(cls, raw: Any) -> Any:
-        return None if raw is None else canonical_observations(raw)
+        return None if raw is None else _restored(raw, canonical_observations(_whole(raw)))
 
     @field_validator("noise", mode="before")
     @classmethod
@@ -96,16 +121,44 @@ class ProblemConfig(Section):
     @classmethod
     def _defaults(cls, raw: Any) -> Any:
         """Fill in what a gallery problem, and no other, decides by itself."""
-        usual = {"vectorized": True, "stochastic": False, "question": "population"}
         if not isinstance(raw, dict) or str(raw.get("model")).startswith(GALLERY):
             return raw
+        usual = {
+            "vectorized": takes_batches(raw.get("model")),
+            "stochastic": False,
+            "question": "population",
+            "missing": False,
+        }
         return {**raw, **{key: usual[key] for key in usual if raw.get(key) is None}}
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
         for key in ("prior", "observations"):
-            if getattr(self, key) is None and not self.model.startswith(GALLERY):
+            if getattr(self, key) is None and self.gallery is None:
                 raise SettingError((key,), f"is missing; say what the {_MEANING[key]}")
+        if self.summary is not None and self.gallery is not None:
+            raise SettingError(("summary",), "is for a model of your own, not for the gallery's")
+        if self.vectorized and isinstance(self.model, dict) and "command" in self.model:
+            raise SettingError(("vectorized",), "must be false for a command: it runs row by row")
+        return self
+
+    @property
+    def gallery(self) -> str | None:
+        """The name of a ready problem, or None for a problem of the user's own."""
+        given = self.model if isinstance(self.model, str) else ""
+        return given.removeprefix(GALLERY) if given.startswith(GALLERY) else None
+
+    @model_validator(mode="after")
+    def _gaps(self) -> Self:
+        """Absent values in an inline table are for whoever says so."""
+        rows = self.observations if isinstance(self.observations, list) else []
+        for i, row in enumerate(rows, start=1):
+            if self.missing is False and any(map(_absent, row if isinstance(row, list) else [row])):
+                raise SettingError(
+                    ("observations",),
+                    f"must be finite numbers or rows of them; got nan in row {i}; say missing: "
+                    "true where it means not observed",
+                )
         return self
 
 
@@ -134,6 +187,34 @@ class Config(Settings):
             wanted = "must be auto, cpu, cuda, cuda:0 (or another number) or mps"
             raise SettingError((), f"{wanted}; got {short(device)}")
         return device
+
+    @model_validator(mode="after")
+    def _masks(self) -> Self:
+        """Missing outputs need a network that sees the gaps."""
+        if self.problem.missing:
+            try:
+                check_masks(self.train.embedding)
+            except SettingError as error:
+                raise error.under("train", "embedding") from None
+        return self
+
+
+def _absent(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def _whole(raw: Any) -> Any:
+    """An inline table with zeros in the place of absent values."""
+    if isinstance(raw, list | tuple):
+        return [_whole(value) for value in raw]
+    return 0.0 if _absent(raw) else raw
+
+
+def _restored(raw: Any, canonical: Any) -> Any:
+    """What was made of the whole table, with NaN where the raw one has no value."""
+    if isinstance(raw, list | tuple):
+        return [_restored(*pair) for pair in zip(raw, canonical, strict=True)]
+    return math.nan if _absent(raw) else canonical
 
 
 _MEANING = {

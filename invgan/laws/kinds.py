@@ -146,11 +146,18 @@ class Scipy(Section):
         for name in order[:-2]:
             if name not in self.__pydantic_extra__:
                 raise SettingError((name,), f"is missing: {self.name} takes {', '.join(order)}")
+        # The quantiles of these laws of n values take a time that grows without bounds.
+        n = self.__pydantic_extra__.get("n", 0) if self.name in _SLOW else 0
+        if n > _MOST_VALUES:
+            raise SettingError(("n",), f"must be {_MOST_VALUES} or less; got {n:g}")
         return self
 
     def law(self) -> Any:
         """The law that the arguments define."""
         return getattr(stats, self.name)(**self.__pydantic_extra__)
+
+
+_SLOW, _MOST_VALUES = ("ksone", "irwinhall"), 1000
 
 
 class JointNormal(Section):
