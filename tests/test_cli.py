@@ -430,7 +430,7 @@ def test_commands_stand_in_the_order_of_the_work() -> None:
     commands = list(main.commands)
     assert commands == [
         *("solve", "simulate", "train", "sample", "mcmc", "validate", "report"),
-        *("init", "gallery"),
+        *("sweep", "init", "gallery"),
     ]
     listed = [
         line.split()[0] for line in invgan("--help").stdout.split("Commands:")[1].split("\n  ")[1:]
@@ -442,7 +442,7 @@ def test_help_and_version_import_nothing_heavy() -> None:
     code = (
         "import sys\n"
         "from invgan.cli import main\n"
-        "for words in (['--help'], ['--version'], ['solve', '--help']):\n"
+        "for words in (['--help'], ['--version'], ['solve', '--help'], ['sweep', '--help']):\n"
         "    main(words, standalone_mode=False)\n"
         "heavy = {'torch', 'scipy', 'numpy', 'pydantic', 'rich', 'matplotlib', 'sklearn'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from invgan.cli.screen import answering, duration, exit_code, kept, progress, show
+from invgan.cli.sweep import sweep
 from invgan.errors import InputError
 
 if TYPE_CHECKING:
@@ -169,6 +170,9 @@ def _report(run: Run) -> int:
     """Write the report of a run."""
     click.echo(f"report: {run.report()}")
     return 0
+
+
+main.add_command(sweep)
 
 
 @main.command()

@@ -24,6 +24,8 @@ __all__ = ["Code", "answering", "duration", "exit_code", "kept", "progress", "sh
 
 Advance = Callable[[int, int], None]
 
+_AGAIN = "the same command (without --overwrite)"
+
 
 class Code(IntEnum):
     """The exit codes."""
@@ -98,17 +100,18 @@ def _line(title: str) -> Iterator[Advance]:
 
 
 @contextmanager
-def answering(debug: bool = False, out: Path | None = None) -> Iterator[None]:
+def answering(debug: bool = False, out: Path | None = None, again: str = _AGAIN) -> Iterator[None]:
     """Turn whatever a user can cause into one sentence and an exit code.
 
     Args:
         debug: show the traceback as well.
         out: the run folder, of which the sentence says what is kept; None where there is none.
+        again: what goes on from there.
     """
     try:
         yield
     except KeyboardInterrupt as error:
-        _leave(error, Code.STOPPED, f"stopped{_left(out)}", debug)
+        _leave(error, Code.STOPPED, f"stopped{_left(out, again)}", debug)
     except CorrectionError as error:
         _leave(error, Code.NOT_CONSISTENT, str(error), debug)
     except InvganError as error:
@@ -118,13 +121,13 @@ def answering(debug: bool = False, out: Path | None = None) -> Iterator[None]:
             raise
         file = f" ({error.filename})" if error.filename else ""
         reason = f"{error.strerror or error}{file}"
-        _leave(error, Code.BAD_INPUT, f"{reason[:1].lower()}{reason[1:]}{_left(out)}", debug)
+        _leave(error, Code.BAD_INPUT, f"{reason[:1].lower()}{reason[1:]}{_left(out, again)}", debug)
     except (MemoryError, RuntimeError) as error:
         # The GPU's own error is a RuntimeError of torch, which is not imported for its name.
         if not isinstance(error, MemoryError) and type(error).__name__ != "OutOfMemoryError":
             raise
         smaller = "ask for less (simulate.n, simulate.chunk, train.batch_size, sample.n)"
-        _leave(error, Code.BAD_INPUT, f"out of memory: {smaller}{_left(out)}", debug)
+        _leave(error, Code.BAD_INPUT, f"out of memory: {smaller}{_left(out, again)}", debug)
 
 
 def _leave(error: BaseException, code: Code, message: str, debug: bool) -> NoReturn:
@@ -134,13 +137,13 @@ def _leave(error: BaseException, code: Code, message: str, debug: bool) -> NoRet
     raise click.exceptions.Exit(code) from None
 
 
-def _left(out: Path | None) -> str:
+def _left(out: Path | None, again: str) -> str:
     if out is None:
         return ""
     files = kept(out)
     if not files:
         return f"; nothing is kept in {out} yet"
-    return f"; {files} kept in {out}, and the same command (without --overwrite) goes on from there"
+    return f"; {files} kept in {out}, and {again} goes on from there"
 
 
 def kept(out: Path) -> str:
