@@ -14,7 +14,17 @@ if TYPE_CHECKING:
     from invgan.config import Settings
     from invgan.correction import correct
     from invgan.errors import InputError, InvganError
-    from invgan.gan import Inverse, PopulationGenerator, RganConfig, sample, train, train_rgan
+    from invgan.execution import Execution
+    from invgan.gan import (
+        Inverse,
+        PopulationGenerator,
+        RganConfig,
+        TableGenerator,
+        fit_generator,
+        sample,
+        train,
+        train_rgan,
+    )
     from invgan.intervention import Intervention, solve_intervention
     from invgan.mcmc import run_mcmc
     from invgan.mixing import iterate
@@ -26,13 +36,16 @@ if TYPE_CHECKING:
     from invgan.settings import (
         EmbeddingConfig,
         McmcConfig,
+        NetworkConfig,
         SampleConfig,
         SimulateConfig,
         TrainConfig,
     )
     from invgan.simulation import simulate
     from invgan.solution import Solution
+    from invgan.store import open_store
     from invgan.structure import pad_row
+    from invgan.study import Study, SweepPlan, sweep
     from invgan.validation import Validation
 
 _HOMES = {
@@ -41,7 +54,17 @@ _HOMES = {
     "config": ["Settings"],
     "correction": ["correct"],
     "errors": ["InputError", "InvganError"],
-    "gan": ["Inverse", "PopulationGenerator", "RganConfig", "sample", "train", "train_rgan"],
+    "execution": ["Execution"],
+    "gan": [
+        "Inverse",
+        "PopulationGenerator",
+        "RganConfig",
+        "TableGenerator",
+        "fit_generator",
+        "sample",
+        "train",
+        "train_rgan",
+    ],
     "intervention": ["Intervention", "solve_intervention"],
     "mcmc": ["run_mcmc"],
     "mixing": ["iterate"],
@@ -50,10 +73,19 @@ _HOMES = {
     "priors": ["Box", "Dirichlet", "MultivariateNormal", "Prior", "Simplex"],
     "problem": ["Problem"],
     "samples": ["Samples", "Simulations"],
-    "settings": ["EmbeddingConfig", "McmcConfig", "SampleConfig", "SimulateConfig", "TrainConfig"],
+    "settings": [
+        "EmbeddingConfig",
+        "McmcConfig",
+        "NetworkConfig",
+        "SampleConfig",
+        "SimulateConfig",
+        "TrainConfig",
+    ],
     "simulation": ["simulate"],
     "solution": ["Solution"],
+    "store": ["open_store"],
     "structure": ["pad_row"],
+    "study": ["Study", "SweepPlan", "sweep"],
     "validation": ["Validation"],
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
@@ -63,12 +95,14 @@ __all__ = [
     "Calibration",
     "Dirichlet",
     "EmbeddingConfig",
+    "Execution",
     "InputError",
     "Intervention",
     "Inverse",
     "InvganError",
     "McmcConfig",
     "MultivariateNormal",
+    "NetworkConfig",
     "Noise",
     "PopulationGenerator",
     "Prior",
@@ -81,18 +115,24 @@ __all__ = [
     "SimulateConfig",
     "Simulations",
     "Solution",
+    "Study",
+    "SweepPlan",
+    "TableGenerator",
     "TrainConfig",
     "Validation",
     "calibrate",
     "compare",
     "correct",
+    "fit_generator",
     "iterate",
+    "open_store",
     "pad_row",
     "run_mcmc",
     "sample",
     "simulate",
     "solve",
     "solve_intervention",
+    "sweep",
     "train",
     "train_rgan",
     "validate",

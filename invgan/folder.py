@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from types import CodeType
@@ -22,6 +23,7 @@ from invgan.files import write_text
 from invgan.gan import Inverse, PopulationGenerator
 from invgan.problem import Problem
 from invgan.samples import Samples, Simulations
+from invgan.store import Stored
 from invgan.validation import Measure, Validation
 
 __all__ = ["Folder", "Verdicts", "fingerprints"]
@@ -61,15 +63,52 @@ class Folder:
                 file.unlink()
 
     @property
+    def chain(self) -> Path | None:
+        """The stem of the files that hold an unfinished chain."""
+        return None if self.path is None else self.path / "chain"
+
+    def forget_chain(self) -> None:
+        """Remove the files of an unfinished chain."""
+        if self.path is not None:
+            for file in self.path.glob("chain-*.npz"):
+                file.unlink()
+
+    @property
+    def store(self) -> Path | None:
+        """Where simulations go as they come."""
+        return None if self.path is None else self.path / "simulations"
+
+    def holds(self, n: int) -> bool:
+        """Whether n simulations are finished in the store."""
+        if self.store is None or not self.store.is_dir():
+            return False
+        status = Stored(self.store).status[:n]
+        return len(status) == n and bool(status.all())
+
+    def account(self, made: Simulations) -> None:
+        """Let the figures of simulations tell of all runs that filled the store, not the last."""
+        if self.store is None:
+            return
+        file = self.store.with_suffix(".json")
+        before = _figures(file)
+        spent = dict.fromkeys(("seconds", "model_seconds"), 0.0) | before
+        if made.info["new_evaluations"] or not before:
+            spent = {name: spent[name] + made.info[name] for name in spent}
+            write_text(file, json.dumps(spent))
+        made.info.update(spent)
+
+    @property
     def rounds(self) -> Path | None:
         """Where the rounds of simulations go."""
         return None if self.path is None else self.path / "rounds"
 
-    def forget_rounds(self) -> None:
-        """Remove the rounds of simulations."""
-        if self.rounds is not None and self.rounds.is_dir():
-            for file in self.rounds.iterdir():
-                file.unlink()
+    def forget_simulations(self) -> None:
+        """Remove the store and the rounds of simulations."""
+        for folder in (self.store, self.rounds):
+            if folder is not None and folder.is_dir():
+                shutil.rmtree(folder)
+        if self.store is not None:
+            self.store.with_suffix(".json").unlink(missing_ok=True)
 
     def key(self, stage: str) -> str:
         """The fingerprint of a stage."""
@@ -103,7 +142,8 @@ class Folder:
 
     def save(self, stage: str, result: Any) -> None:
         """Leave the result of a stage here."""
-        if self.path is None:
+        kept = stage == "simulate" and self.store is not None and self.store.is_dir()
+        if self.path is None or kept:
             return
         files = self._files(stage)
         if stage == "validate":
@@ -120,6 +160,8 @@ class Folder:
             return
         for part, file in zip(parts, files, strict=True):
             part.save(file)
+        if stage == "mcmc":
+            self.forget_chain()
 
     def _files(self, stage: str) -> list[Path]:
         names = {
@@ -177,7 +219,7 @@ def fingerprints(problem: Problem, settings: Settings, seed: int) -> dict[str, s
     rng = np.random.default_rng(0)
     x, y = problem.prior.sample(64, rng), problem.observations.sample(64, rng)
     asked = [problem.prior.names, problem.outputs, problem.question]
-    about = [*asked, problem.stochastic, problem.noise, seed]
+    about = [*asked, problem.stochastic, problem.noise, problem.missing, seed]
     base = _digest(repr(about), repr(x.tolist()), repr(y.tolist()), _code(problem.model))
     learning, simulating = settings.train.model_dump_json(), settings.simulate
     rounds = (simulating.rounds, simulating.miss, learning) if simulating.rounds > 1 else ()
@@ -188,6 +230,14 @@ def fingerprints(problem: Problem, settings: Settings, seed: int) -> dict[str, s
     mcmc = _digest(simulate, settings.mcmc.model_dump_json(), repr(settings.sample.n), likelihood)
     validate = _digest(sample, mcmc)
     return dict(zip(_STAGES, (simulate, train, sample, mcmc, validate), strict=True))
+
+
+def _figures(file: Path) -> dict[str, float]:
+    """Named figures of a file; none where it is missing or damaged."""
+    try:
+        return {name: float(v) for name, v in json.loads(file.read_text(encoding="utf-8")).items()}
+    except (AttributeError, OSError, TypeError, ValueError):
+        return {}
 
 
 def _digest(*parts: str) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 
 from invgan.config import Settings, plain
 from invgan.errors import InputError
+from invgan.execution import Execution
 from invgan.folder import Folder, Verdicts, fingerprints
 from invgan.gan import Inverse, PopulationGenerator
 from invgan.predictability import check_predictability
@@ -24,6 +25,7 @@ from invgan.report import Findings, write_report
 from invgan.samples import Samples, Simulations
 from invgan.solution import Solution
 from invgan.stages import ProgressFactory, Work
+from invgan.structure import check_masks
 from invgan.validation import Validation
 
 __all__ = ["Run", "solve"]
@@ -103,6 +105,11 @@ class Run:
         progress: ProgressFactory | None = None,
         resolved: Mapping[str, Any] | None = None,
     ) -> None:
+        chosen = settings.simulate
+        if problem.execution is None:
+            problem = problem.on(Execution(chosen.workers, chosen.timeout, chosen.retries))
+        if problem.missing:
+            check_masks(settings.train.embedding)
         self.problem, self.settings = problem, settings
         self._overwrite = overwrite
         self._work = Work(problem, settings, device, progress)
@@ -169,9 +176,17 @@ class Run:
     def _simulate(self) -> Simulations:
         self._folder.save_config(self._resolved)
         if self._overwrite:
-            self._folder.forget_rounds()
-        rounds, key = self._folder.rounds, self._folder.key("simulate")
-        return self._work.simulate(self._seeds["simulate"], rounds, key)
+            self._folder.forget_simulations()
+        seed, key = self._seeds["simulate"], self._folder.key("simulate")
+        if self.settings.simulate.rounds > 1:
+            return self._work.simulate_rounds(seed, self._folder.rounds, key)
+        return self._stored()
+
+    def _stored(self) -> Simulations:
+        """Simulations from the folder's store, which is filled as far as it is not."""
+        made = self._work.simulate(self._seeds["simulate"], self._folder.store)
+        self._folder.account(made)
+        return made
 
     def _train(self) -> Inverse | PopulationGenerator:
         simulations = self._before("simulate")
@@ -187,7 +202,9 @@ class Run:
         return self._work.sample(simulations, inverse, *seeds)
 
     def _mcmc(self) -> Samples:
-        return self._work.mcmc(self._before("simulate"), self._seeds["mcmc"])
+        if self._overwrite:
+            self._folder.forget_chain()
+        return self._work.mcmc(self._before("simulate"), self._seeds["mcmc"], self._folder.chain)
 
     def _validate(self) -> Verdicts:
         simulations, inverse = self._before("simulate"), self._before("train")
@@ -228,6 +245,8 @@ class Run:
         """The result of a stage where it has been run, else None."""
         if name not in self._done:
             found = self._folder.load(name)
+            if name == "simulate" and self._folder.holds(self.settings.simulate.n):
+                found = self._stored()
             if found is None:
                 return None
             self._done[name] = found

@@ -50,19 +50,23 @@ class Work:
     device: str
     progress: ProgressFactory | None
 
-    def simulate(self, seed: int, rounds: Path | None, fingerprint: str) -> Simulations:
-        """Simulations of the prior, or in rounds, which are kept in a folder as they are done."""
+    def simulate(self, seed: int, store: Path | None) -> Simulations:
+        """Simulations of the prior; those that the store holds already are not made again."""
         chosen = self.settings.simulate
-        if chosen.rounds > 1:
-            return simulate_rounds(
-                self.problem, chosen, self.settings.train, seed=seed, device=self.device,
-                store=rounds, fingerprint=fingerprint, bar=self._bar,
-            )  # fmt: skip
         with self._bar("simulate") as advance:
             return simulate(
                 self.problem, chosen.n, seed=seed, chunk=chosen.chunk,
-                max_failures=chosen.max_failures, progress=advance,
+                max_failures=chosen.max_failures, design=chosen.design, store=store,
+                progress=advance,
             )  # fmt: skip
+
+    def simulate_rounds(self, seed: int, folder: Path | None, fingerprint: str) -> Simulations:
+        """Simulations in rounds, which are kept in a folder as they are done."""
+        chosen = self.settings.simulate
+        return simulate_rounds(
+            self.problem, chosen, self.settings.train, seed=seed, device=self.device,
+            store=folder, fingerprint=fingerprint, bar=self._bar,
+        )  # fmt: skip
 
     def train(
         self, simulations: Simulations, seed: int, checkpoint: Path | None
@@ -99,13 +103,14 @@ class Work:
                 return iterate(here, drawer, n, seed=seed, progress=advance), raw
             return (_corrected(self.problem, raw, n, correct_seed) if correcting else raw), raw
 
-    def mcmc(self, simulations: Simulations, seed: int) -> Samples:
+    def mcmc(self, simulations: Simulations, seed: int, checkpoint: Path | None) -> Samples:
         """The baseline."""
         chosen = self.settings.mcmc
         with self._bar("mcmc") as advance:
             return run_mcmc(
                 confined(self.problem, simulations), simulations, self.settings.sample.n,
-                walkers=chosen.walkers, steps=chosen.steps, seed=seed, progress=advance,
+                walkers=chosen.walkers, steps=chosen.steps, seed=seed, checkpoint=checkpoint,
+                progress=advance,
             )  # fmt: skip
 
     def validate(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ from click.testing import CliRunner
 
 from invgan.cli import main
 from invgan.config import build_problem, load_config
+from invgan.models import ode_model
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SMALL = {
@@ -34,11 +36,15 @@ SMALL_OPTIONS = [
     *("--n", "2000", "--head-steps", "60", "--steps", "40", "--evaluations", "1"),
     *("--draws", "500", "--mcmc-steps", "60"),
 ]
+FEW = SMALL | {"simulate": {"n": 300}, "sample": {"n": 100}, "mcmc": {"enabled": False}}
+FEW_OPTIONS = [
+    *("--n", "300", "--head-steps", "40", "--steps", "20", "--evaluations", "1", "--draws", "100")
+]
 SOLVED = (0, 3)
 INVGAN = [sys.executable, "-c", "from invgan.cli import main; main()"]
 
 
-def solve_small(config: Path, tmp_path: Path) -> Path:
+def solve_small(config: Path, tmp_path: Path, small: dict[str, Any] = SMALL) -> Path:
     """Run the command line on a small copy of a configuration beside copies of its neighbours."""
     folder, out = tmp_path / "small", tmp_path / "run"
     folder.mkdir()
@@ -47,7 +53,7 @@ def solve_small(config: Path, tmp_path: Path) -> Path:
             (folder / file.name).write_bytes(file.read_bytes())
     content = yaml.safe_load(config.read_text(encoding="utf-8"))
     (folder / "config.yml").write_text(
-        yaml.safe_dump(content | SMALL, sort_keys=False), encoding="utf-8"
+        yaml.safe_dump(content | small, sort_keys=False), encoding="utf-8"
     )
     command = ["solve", str(folder / "config.yml"), "--out", str(out), "--device", "cpu"]
     result = CliRunner().invoke(main, [*command, "--quiet"])
@@ -56,11 +62,13 @@ def solve_small(config: Path, tmp_path: Path) -> Path:
     return out
 
 
-def run_script(script: Path, tmp_path: Path) -> tuple[Path, str]:
+def run_script(
+    script: Path, tmp_path: Path, options: list[str] = SMALL_OPTIONS
+) -> tuple[Path, str]:
     """Run a script of an example at small size, from another folder."""
     out = tmp_path / "run"
     done = subprocess.run(
-        [sys.executable, str(script), "--out", str(out), *SMALL_OPTIONS],
+        [sys.executable, str(script), "--out", str(out), *options],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -88,8 +96,10 @@ def module_of(path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def test_an_example_runs_from_its_configuration(name: str, tmp_path: Path) -> None:
     out = solve_small(EXAMPLES / name / "config.yml", tmp_path)
     written = {str(p.relative_to(out)) for p in out.rglob("*") if p.is_file()}
-    files = "config.yml simulations.npz inverse.json inverse.safetensors history.jsonl samples.npz"
-    files += " samples-raw.npz samples-mcmc.npz validation.json results.json report.html"
+    files = "config.yml simulations/zarr.json inverse.json inverse.safetensors history.jsonl"
+    files += (
+        " samples.npz samples-raw.npz samples-mcmc.npz validation.json results.json report.html"
+    )
     assert written >= {*files.split(), "figures/figure6.png", "figures/corner.png"}
     results = json.loads((out / "results.json").read_text(encoding="utf-8"))
     assert results["verdict"] in ("consistent", "not consistent")
@@ -139,6 +149,67 @@ def test_the_committed_observations_are_what_the_script_makes(
     assert header == ["c1", "c4", "c10"]
     assert seen.shape == (made.PEOPLE, 3)
     assert made.table() != "\n".join([*committed.splitlines()[:-1], "1.0,1.0,1.0"])
+
+
+needs_awk = pytest.mark.skipif(shutil.which("awk") is None, reason="needs awk")
+
+
+@pytest.mark.parametrize("name", [pytest.param("external", marks=needs_awk), "ode"])
+def test_an_example_of_another_kind_of_model_runs(name: str, tmp_path: Path) -> None:
+    out = solve_small(EXAMPLES / name / "config.yml", tmp_path, FEW)
+    results = json.loads((out / "results.json").read_text(encoding="utf-8"))
+    assert results["verdict"] in ("consistent", "not consistent")
+    assert not (out / "failed-runs").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [pytest.param("external", "reaeration", marks=needs_awk), ("ode", "beta/gamma")],
+)
+def test_their_scripts_print_the_truth(name: str, shown: str, tmp_path: Path) -> None:
+    more = ["--mcmc-steps", "20"] if name == "ode" else []
+    out, said = run_script(EXAMPLES / name / "solve.py", tmp_path, FEW_OPTIONS + more)
+    assert (out / "report.html").is_file()
+    assert f"  {shown} " in said
+    assert "truth" in said
+
+
+@pytest.mark.parametrize("name", ["external", "ode"])
+def test_their_committed_observations_are_what_the_scripts_make(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    maker = EXAMPLES / name / "make_observations.py"
+    committed = maker.with_name("observations.csv").read_text(encoding="utf-8")
+    assert committed == module_of(maker, monkeypatch).table()
+
+
+@needs_awk
+def test_the_awk_program_gives_the_closed_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = EXAMPLES / "external" / "config.yml"
+    exact = module_of(path.with_name("make_observations.py"), monkeypatch).lowest
+    problem = build_problem(load_config(path), path.parent)
+    x = problem.prior.sample(20, np.random.default_rng(0))
+    x[0, 1] = 8.0  # so much air that the oxygen never falls
+    y = exact(x)
+    assert y["day"][0] == 0
+    for i, row in enumerate(x):
+        found = problem.model(row)
+        assert found["oxygen"] == pytest.approx(y["oxygen"][i], abs=1e-3)
+        assert found["day"] == pytest.approx(y["day"][i], abs=1e-2)
+    assert problem.model(x[1] * [1.1, 1, 1])["oxygen"] != pytest.approx(y["oxygen"][1], abs=1e-2)
+
+
+def test_the_epidemic_keeps_its_pupils_and_its_final_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """log(S_end / S_0) = -R0 (1 - S_end / N), (Kermack and McKendrick 1927)."""
+    model = module_of(EXAMPLES / "ode" / "model.py", monkeypatch)
+    solve = ode_model(model.rates, model.begin, [5, 500], states=["S", "I", "R"])
+    for beta, gamma, infected in ((1.65, 0.45, 2.0), (0.8, 0.5, 5.0)):
+        end = solve([beta, gamma, infected])
+        assert end["S_5"] + end["I_5"] + end["R_5"] == pytest.approx(model.PUPILS)
+        left = end["S_500"] / model.PUPILS
+        first = 1 - infected / model.PUPILS
+        assert np.log(left / first) == pytest.approx(-beta / gamma * (1 - left), rel=1e-4)
 
 
 def slow_elimination(x: Any, time: float) -> Any:

@@ -8,6 +8,7 @@ import pytest
 HOUSE = Path(__file__).parents[1] / "invgan"
 FLOORS = [
     {"cli"},
+    {"study"},
     {"pipeline"},
     {"stages"},
     {"folder", "solution"},
@@ -16,15 +17,15 @@ FLOORS = [
     {"gan", "mcmc", "correction", "mixing", "checks", "gallery"},
     {"predictability"},
     {"simulation"},
-    {"calibration", "truncation"},
+    {"calibration", "truncation", "store"},
     {"laws", "problem", "density", "scaling", "ratio", "metrics", "plots"},
-    {"noise", "structure", "resampling"},
+    {"noise", "structure", "resampling", "models", "health"},
     {"observations", "samples", "settings", "validation", "monotone"},
-    {"priors"},
+    {"priors", "execution", "tables"},
     {"files", "errors"},
 ]
 DOORS = {
-    "torch": {"gan"},
+    "torch": {"gan", "models"},
     "zuko": {"gan"},
     "safetensors": {"gan"},
     "emcee": {"mcmc"},
@@ -34,8 +35,13 @@ DOORS = {
     "click": {"cli"},
     "rich": {"cli"},
     "sklearn": {"metrics", "density", "ratio"},
-    "jinja2": {"report"},
-    "pydantic": {"settings", "laws", "config"},
+    "jinja2": {"report", "models"},
+    "zarr": {"store"},
+    "pebble": {"execution"},
+    "distributed": {"execution"},
+    "optuna": {"study"},
+    "pyarrow": {"models"},
+    "pydantic": {"settings", "laws", "config", "study"},
 }
 FLOOR = {room: i for i, floor in enumerate(FLOORS) for room in floor}
 FILES = [

@@ -18,8 +18,9 @@ from invgan.pipeline import Run
 from invgan.settings import McmcConfig, SampleConfig, SimulateConfig
 
 FILES = {
-    "config.yml", "simulations.npz", "inverse.json", "inverse.safetensors", "history.jsonl",
-    "samples.npz", "samples-raw.npz", "samples-mcmc.npz", "validation.json", "results.json",
+    "config.yml", "simulations", "simulations.json", "inverse.json", "inverse.safetensors",
+    "history.jsonl", "samples.npz", "samples-raw.npz", "samples-mcmc.npz", "validation.json",
+    "results.json",
     "report.html", "figures",
 }  # fmt: skip
 
@@ -159,7 +160,7 @@ def test_ctrl_c_in_mid_training_keeps_what_is_done(
     with pytest.raises(KeyboardInterrupt):
         run(problem, tmp_path / "part", progress=Stop).solve()
     left = {path.name for path in (tmp_path / "part").iterdir()}
-    assert {"simulations.npz", "checkpoint-0-linear.safetensors"} <= left
+    assert {"simulations", "checkpoint-0-linear.safetensors"} <= left
     resumed = run(problem, tmp_path / "part")
     resumed.train()
     assert np.array_equal(resumed.sample().x, whole[1].samples.x)
@@ -167,14 +168,35 @@ def test_ctrl_c_in_mid_training_keeps_what_is_done(
 
 
 def test_a_folder_of_another_run_is_refused_and_kept(problem: ig.Problem, tmp_path: Path) -> None:
-    run(problem, tmp_path).simulate()
-    before = (tmp_path / "simulations.npz").read_bytes()
-    other = ig.Problem(add, problem.prior, stats.norm(1, 0.4))
-    with pytest.raises(InputError, match=r"another problem, seed or setting.*--overwrite"):
+    before = run(problem, tmp_path).simulate().y
+    other = ig.Problem(lambda x: 2 * add(x), problem.prior, stats.norm(1, 0.4))
+    with pytest.raises(InputError, match="simulations of another model"):
         run(other, tmp_path).solve()
-    assert (tmp_path / "simulations.npz").read_bytes() == before
-    run(other, tmp_path, overwrite=True).simulate()
-    assert (tmp_path / "simulations.npz").read_bytes() != before
+    assert np.array_equal(run(problem, tmp_path).simulate().y, before)
+    assert not np.array_equal(run(other, tmp_path, overwrite=True).simulate().y, before)
+
+
+def test_other_observations_share_the_simulations_and_nothing_else(
+    folder: Path, problem: ig.Problem, counted: Counted
+) -> None:
+    other = ig.Problem(counted, problem.prior, stats.norm(1, 0.4))
+    run(other, folder).simulate()
+    assert counted.rows == 0
+    with pytest.raises(InputError, match=r"another problem, seed or setting.*--overwrite"):
+        run(other, folder).train()
+
+
+def test_more_simulations_are_added_to_those_that_are_there(
+    problem: ig.Problem, counted: Counted, tmp_path: Path
+) -> None:
+    def simulated(n: int) -> ig.Simulations:
+        chosen = {**dict(settings()), "simulate": SimulateConfig(n=n, chunk=1000)}
+        return run(problem, tmp_path, settings=ig.Settings(**chosen)).simulate()
+
+    few, many = simulated(4000), simulated(5000)
+    assert counted.rows == 5000
+    assert np.array_equal(many.x[:4000], few.x)
+    assert many.info["seconds"] >= few.info["seconds"]
 
 
 def test_a_later_setting_leaves_the_earlier_stages_standing(
@@ -218,7 +240,11 @@ def test_unexplained_observations_are_refused_before_training(tmp_path: Path) ->
     problem = ig.Problem(add, prior, stats.norm(5, 0.5))
     with pytest.raises(OutsideError, match="outside the simulated outputs in column 'y'"):
         run(problem, tmp_path).solve()
-    assert {p.name for p in tmp_path.iterdir()} == {"config.yml", "simulations.npz"}
+    assert {p.name for p in tmp_path.iterdir()} == {
+        "config.yml",
+        "simulations",
+        "simulations.json",
+    }
 
 
 def test_the_posterior_question_has_no_baseline_and_no_correction(tmp_path: Path) -> None:

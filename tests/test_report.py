@@ -16,7 +16,7 @@ from invgan.priors import Prior
 from invgan.problem import Problem
 from invgan.report import SCHEMA, Findings, words, write_report
 from invgan.report.figures import figures
-from invgan.samples import Samples, Simulations
+from invgan.samples import Samples, Simulations, failure_records
 from invgan.validation import Measure, Validation
 
 HISTORY = [
@@ -287,7 +287,10 @@ def test_what_users_wrote_is_text_and_never_markup(tmp_path):
 def test_optional_parts_may_be_missing(tmp_path):
     full = _findings()
     bare = Findings(full.problem, full.simulations, replace(full.samples, info={}), full.validation)
-    bare = replace(bare, simulations=replace(bare.simulations, failed=np.empty((0, 2)), info={}))
+    clean = replace(
+        bare.simulations, failed=np.empty((0, 2)), failures=failure_records([]), info={}
+    )
+    bare = replace(bare, simulations=clean)
     page = _Reader(write_report(bare, tmp_path).read_text(encoding="utf-8"))
     assert "MCMC was not run." in page.text
     assert "Training" not in page.text
