@@ -7,7 +7,7 @@
 ``overhead``: seconds of a million simulations, in memory and into a store, against drawing from
 the prior and calling the model on chunks of 8192 rows; for a trivial model (three outputs of a
 damped oscillation in closed form, 0.05 microseconds a row) and a cheap one (three summaries of a
-hundred times of it, about 2). The roads take turns, and the best of each counts. ``workers``: a
+hundred times of it, 1 to 2). The roads take turns, and the best of each counts. ``workers``: a
 model of 10 ms, 2,000 rows, in one process and in two; their start is counted apart. ``stream``: a
 store of wide rows read in batches and by mapped arrays in a process of its own; the most memory it
 held at any time.

@@ -28,6 +28,14 @@ if TYPE_CHECKING:
     from invgan.intervention import Intervention, solve_intervention
     from invgan.mcmc import run_mcmc
     from invgan.mixing import iterate
+    from invgan.models import (
+        Command,
+        apply_summary,
+        load_table,
+        ode_model,
+        summarised,
+        torch_model,
+    )
     from invgan.noise import Noise
     from invgan.pipeline import solve
     from invgan.priors import Box, Dirichlet, MultivariateNormal, Prior, Simplex
@@ -68,6 +76,14 @@ _HOMES = {
     "intervention": ["Intervention", "solve_intervention"],
     "mcmc": ["run_mcmc"],
     "mixing": ["iterate"],
+    "models": [
+        "Command",
+        "apply_summary",
+        "load_table",
+        "ode_model",
+        "summarised",
+        "torch_model",
+    ],
     "noise": ["Noise"],
     "pipeline": ["solve"],
     "priors": ["Box", "Dirichlet", "MultivariateNormal", "Prior", "Simplex"],
@@ -93,6 +109,7 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "Box",
     "Calibration",
+    "Command",
     "Dirichlet",
     "EmbeddingConfig",
     "Execution",
@@ -120,11 +137,14 @@ __all__ = [
     "TableGenerator",
     "TrainConfig",
     "Validation",
+    "apply_summary",
     "calibrate",
     "compare",
     "correct",
     "fit_generator",
     "iterate",
+    "load_table",
+    "ode_model",
     "open_store",
     "pad_row",
     "run_mcmc",
@@ -132,7 +152,9 @@ __all__ = [
     "simulate",
     "solve",
     "solve_intervention",
+    "summarised",
     "sweep",
+    "torch_model",
     "train",
     "train_rgan",
     "validate",

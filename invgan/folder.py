@@ -12,7 +12,6 @@ import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from invgan.config import Settings, to_yaml
 from invgan.errors import InputError
 from invgan.files import write_text
 from invgan.gan import Inverse, PopulationGenerator
+from invgan.models import identity
 from invgan.problem import Problem
 from invgan.samples import Samples, Simulations
 from invgan.store import Stored
@@ -142,8 +142,7 @@ class Folder:
 
     def save(self, stage: str, result: Any) -> None:
         """Leave the result of a stage here."""
-        kept = stage == "simulate" and self.store is not None and self.store.is_dir()
-        if self.path is None or kept:
+        if self.path is None or (stage == "simulate" and "new_evaluations" in result.info):
             return
         files = self._files(stage)
         if stage == "validate":
@@ -210,23 +209,29 @@ class Folder:
             raise InputError(f"{file} is damaged ({error}); run validate again") from None
 
 
-def fingerprints(problem: Problem, settings: Settings, seed: int) -> dict[str, str]:
+def fingerprints(
+    problem: Problem, settings: Settings, seed: int, given: Simulations | None = None
+) -> dict[str, str]:
     """A fingerprint for each stage, covering all the stages that it rests on.
 
     The model and the likelihood enter by their code, the prior and the observations by what they
-    draw. A change in a function that the model calls is not seen.
+    draw; simulations that were made elsewhere by their numbers. A change in a function that the
+    model calls is seen where both stand in one file that a configuration names.
     """
     rng = np.random.default_rng(0)
     x, y = problem.prior.sample(64, rng), problem.observations.sample(64, rng)
     asked = [problem.prior.names, problem.outputs, problem.question]
     about = [*asked, problem.stochastic, problem.noise, problem.missing, seed]
-    base = _digest(repr(about), repr(x.tolist()), repr(y.tolist()), _code(problem.model))
+    base = _digest(repr(about), repr(x.tolist()), repr(y.tolist()), identity(problem.model))
     learning, simulating = settings.train.model_dump_json(), settings.simulate
     rounds = (simulating.rounds, simulating.miss, learning) if simulating.rounds > 1 else ()
-    simulate = _digest(base, repr((simulating.n, simulating.max_failures)), *map(repr, rounds))
+    made = () if given is None else (given.x.tobytes().hex(), given.y.tobytes().hex())
+    simulate = _digest(
+        base, repr((simulating.n, simulating.max_failures)), *map(repr, rounds), *made
+    )
     train = _digest(simulate, learning)
     sample = _digest(train, settings.sample.model_dump_json())
-    likelihood = _code(problem.log_likelihood)
+    likelihood = identity(problem.log_likelihood)
     mcmc = _digest(simulate, settings.mcmc.model_dump_json(), repr(settings.sample.n), likelihood)
     validate = _digest(sample, mcmc)
     return dict(zip(_STAGES, (simulate, train, sample, mcmc, validate), strict=True))
@@ -242,22 +247,6 @@ def _figures(file: Path) -> dict[str, float]:
 
 def _digest(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
-
-
-def _code(model: Any) -> str:
-    """The instructions and constants of a function; only the name of anything else."""
-    name = getattr(model, "__qualname__", type(model).__qualname__)
-    code = getattr(model, "__code__", None)
-    return name if code is None else f"{name} {_instructions(code)}"
-
-
-def _instructions(code: CodeType) -> str:
-    constants = [
-        _instructions(c) if isinstance(c, CodeType) else repr(c)
-        for c in code.co_consts
-        if not isinstance(c, str)
-    ]
-    return f"{code.co_code.hex()} {code.co_names} {constants}"
 
 
 def _validation(data: Mapping[str, Any]) -> Validation:

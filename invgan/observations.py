@@ -6,7 +6,7 @@ which the correction and MCMC use where it exists.
 
 from __future__ import annotations
 
-import csv
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from invgan.errors import InputError
 from invgan.priors import check_law
+from invgan.tables import read_csv, read_npy
 
 __all__ = ["Law", "Observations", "Table", "as_observations"]
 
@@ -199,44 +200,8 @@ def _read(path: Path, missing: bool) -> Table:
     if not path.is_file():
         raise InputError(f"observations: there is no file {str(path)!r}")
     if path.suffix == ".npy":
-        try:
-            with path.open("rb") as file:
-                values = np.lib.format.read_array(file, allow_pickle=False)
-        except (ValueError, EOFError, OSError) as error:
-            raise InputError(f"{path} is not a .npy file of numbers: {error}") from None
-        return _table(values, None, str(path), missing)
+        return _table(read_npy(path), None, str(path), missing)
     if path.suffix == ".csv":
-        return _read_csv(path, missing)
+        names, rows = read_csv(path, empty=math.nan if missing else None)
+        return _table(rows, names, str(path), missing)
     raise InputError(f"observations come from a .csv or a .npy file; got {str(path)!r}")
-
-
-def _read_csv(path: Path, missing: bool) -> Table:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            lines = [(reader.line_num, row) for row in reader if any(map(str.strip, row))]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path} is not a text table: {error}") from None
-    if len(lines) < 2:
-        raise InputError(f"{path} needs a header line and at least one row of numbers")
-    names = tuple(cell.strip() for cell in lines[0][1])
-    if all(_is_number(name) for name in names):
-        raise InputError(f"{path} starts with numbers; its first line must name the columns")
-    if len(set(names)) != len(names) or not all(names):
-        raise InputError(f"{path} must give each column a different name; got {list(names)}")
-    for line, row in lines[1:]:
-        if len(row) != len(names):
-            raise InputError(f"{path}, line {line}: {len(row)} values for {len(names)} columns")
-        for name, cell in zip(names, row, strict=True):
-            if not _is_number(cell) and not (missing and not cell.strip()):
-                raise InputError(f"{path}, line {line}, column {name!r}: {cell!r} is not a number")
-    values = [[float(cell.strip() or "nan") for cell in row] for _, row in lines[1:]]
-    return _table(values, names, str(path), missing)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

@@ -40,6 +40,7 @@ def solve(
     device: str = "auto",
     overwrite: bool = False,
     progress: ProgressFactory | None = None,
+    simulations: Simulations | None = None,
 ) -> Solution:
     """Answer a problem: simulate, train, sample, correct, run MCMC, validate, report.
 
@@ -53,6 +54,8 @@ def solve(
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         overwrite: redo the stages that the folder holds already.
         progress: called with a stage's title; gives a context with a (done, total) callback.
+        simulations: that were made elsewhere (`load_table`, `apply_summary`), in the place of the
+            first stage; they are held against the model where it has no noise of its own.
 
     Returns:
         The answer, its validation and verdict, and the baseline beside it.
@@ -70,6 +73,7 @@ def solve(
         device=device,
         overwrite=overwrite,
         progress=progress,
+        simulations=simulations,
     )
     return run.solve()
 
@@ -88,6 +92,7 @@ class Run:
         overwrite: redo the stages that are called for, whatever the folder holds of them.
         progress: called with a stage's title; gives a context with a (done, total) callback.
         resolved: the whole configuration as plain data, for config.yml; the settings by default.
+        simulations: that were made elsewhere, in the place of the first stage.
 
     Raises:
         InputError: out is a file.
@@ -104,6 +109,7 @@ class Run:
         overwrite: bool = False,
         progress: ProgressFactory | None = None,
         resolved: Mapping[str, Any] | None = None,
+        simulations: Simulations | None = None,
     ) -> None:
         chosen = settings.simulate
         if problem.execution is None:
@@ -116,9 +122,10 @@ class Run:
         names = ("simulate", "train", "sample", "correct", "mcmc", "validate")
         states = np.random.SeedSequence(seed).generate_state(len(names))
         self._seeds = {name: int(state) for name, state in zip(names, states, strict=True)}
-        self._folder = Folder(out, fingerprints(problem, settings, seed), device)
+        self._folder = Folder(out, fingerprints(problem, settings, seed, simulations), device)
         self._resolved = dict(resolved or {"seed": seed, "device": device, **plain(settings)})
         self._done: dict[str, Any] = {}
+        self._given = simulations
 
     def simulate(self) -> Simulations:
         """Prior simulations."""
@@ -178,6 +185,8 @@ class Run:
         if self._overwrite:
             self._folder.forget_simulations()
         seed, key = self._seeds["simulate"], self._folder.key("simulate")
+        if self._given is not None:
+            return self._work.take(self._given, seed)
         if self.settings.simulate.rounds > 1:
             return self._work.simulate_rounds(seed, self._folder.rounds, key)
         return self._stored()
@@ -245,7 +254,8 @@ class Run:
         """The result of a stage where it has been run, else None."""
         if name not in self._done:
             found = self._folder.load(name)
-            if name == "simulate" and self._folder.holds(self.settings.simulate.n):
+            in_store = self._given is None and self._folder.holds(self.settings.simulate.n)
+            if name == "simulate" and in_store:
                 found = self._stored()
             if found is None:
                 return None

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from invgan.errors import InputError
 from invgan.files import replacing
+from invgan.tables import read_npz
 
 __all__ = ["Records", "Samples", "Simulations", "failure_records"]
 
@@ -173,23 +174,36 @@ def _save(
         )
 
 
+def _check_shapes(arrays: dict[str, NDArray[Any]], meta: dict[str, Any]) -> None:
+    """Raise ValueError unless the arrays belong together."""
+    n, size = len(arrays["x"]), len(meta["names"])
+    wide = all(arrays[k].shape[1:] == (size,) for k in ("x", "failed") if k in arrays)
+    y = arrays["y"]
+    rows = len(y) in (n, 0) and y.ndim == 2 and y.shape[1] % max(1, len(meta["outputs"])) == 0
+    weights = arrays.get("weights", np.empty(n)).shape == (n,)
+    if not (wide and rows and weights and size and isinstance(meta["info"], dict)):
+        shapes = {key: values.shape for key, values in arrays.items()}
+        raise ValueError(f"its arrays do not fit each other: {shapes}")
+
+
 def _load(
     path: str | Path, keys: tuple[str, ...], *, records: str = ""
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     if not Path(path).is_file():
         raise InputError(f"there is no file {str(path)!r}; run the stage that writes it first")
     try:
-        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays: dict[str, NDArray[Any]]
-            arrays = {key: np.asarray(archive[key], float) for key in keys}
-            if records:
-                told = archive[records].tolist() if records in archive else []
-                arrays[records] = failure_records(told)
-            meta = {
-                "names": tuple(map(str, archive["names"])),
-                "outputs": tuple(map(str, archive["outputs"])),
-                "info": json.loads(str(archive["info"])),
-            }
+        archive = read_npz(path)
+        arrays: dict[str, NDArray[Any]]
+        arrays = {key: np.asarray(archive[key], float) for key in keys}
+        if records:
+            told = archive[records].tolist() if records in archive else []
+            arrays[records] = failure_records(told)
+        meta = {
+            "names": tuple(map(str, archive["names"])),
+            "outputs": tuple(map(str, archive["outputs"])),
+            "info": json.loads(str(archive["info"])),
+        }
+        _check_shapes(arrays, meta)
     # A damaged archive makes its reader raise anything, NotImplementedError included.
     except Exception as error:
         raise InputError(

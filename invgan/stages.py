@@ -7,23 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from invgan.checks import compare, validate
 from invgan.config import Settings
 from invgan.correction import correct, push_forward
-from invgan.errors import CorrectionError
+from invgan.errors import CorrectionError, InputError
 from invgan.folder import Verdicts
 from invgan.gan import Inverse, PopulationGenerator, RganConfig, sample, train, train_rgan
 from invgan.mcmc import run_mcmc
 from invgan.mixing import iterate
+from invgan.models import held_against
 from invgan.problem import Problem
 from invgan.rounds import Confined, confined, sample_inside, simulate_rounds
 from invgan.samples import Samples, Simulations
 from invgan.settings import TrainConfig
-from invgan.simulation import simulate
+from invgan.simulation import measure, run_model, simulate
 from invgan.truncation import Truncated
 
 __all__ = ["ProgressFactory", "Work"]
@@ -59,6 +60,24 @@ class Work:
                 max_failures=chosen.max_failures, design=chosen.design, store=store,
                 progress=advance,
             )  # fmt: skip
+
+    def take(self, given: Simulations, seed: int) -> Simulations:
+        """Simulations that were made elsewhere, as they would be observed.
+
+        Those of a table hold the model's own outputs, to which the noise of the measurement is
+        added. Where the model is deterministic a few of them are run again.
+        """
+        problem, raw = self.problem, "table" in given.info
+        if problem.stochastic and problem.repeats > 1:
+            raise InputError(
+                f"{problem.repeats} repeats of a model with noise of its own need as many runs of "
+                "each row, which no table has: let the model be simulated"
+            )
+        own = not problem.stochastic and (raw or problem.noise is None)
+        if own:
+            held_against(given, lambda x: run_model(problem, x))
+        y = measure(problem, given.y, seed=seed) if own else given.y
+        return replace(given, y=y, info={**given.info, "held_against": 20 if own else 0})
 
     def simulate_rounds(self, seed: int, folder: Path | None, fingerprint: str) -> Simulations:
         """Simulations in rounds, which are kept in a folder as they are done."""

@@ -66,6 +66,7 @@ class FakeRun:
         overwrite: bool = False,
         progress: Any = None,
         resolved: Any = None,
+        simulations: Any = None,
     ) -> None:
         self.problem, self.settings, self.out = problem, settings, out
         self.seed, self.device, self.overwrite = seed, device, overwrite

@@ -243,3 +243,19 @@ def test_a_model_with_noise_has_several_members_and_no_judge(problem: Problem) -
     trained = train(problem, simulations, TrainConfig(**{**QUICK, "head": "linear"}), seed=1)
     assert len(trained.members) == 4
     assert not any(info["judge"]["used"] for info in trained.info["members"])
+
+
+def test_a_game_that_failed_is_played_again_and_never_for_the_worse() -> None:
+    """A rate that is absurd blows the game up; a tenth of it, and a tenth of that, do not."""
+    prior = Prior(a=stats.norm(), b=stats.norm())
+    seen = Problem(lambda x: x.sum(axis=1), prior, stats.norm(0.5, 0.5))
+    wild = {"head": "none", "learning_rate": 20.0, "steps": 300, "evaluations": 6, "hidden": 32}
+    info = train(seen, simulate(seen, 4000, seed=1), TrainConfig(**wild), seed=1).info
+    assert info["restarts"]
+    assert info["restarts"][0]["changed"]["learning_rate"] == [20.0, 2.0]
+    assert info["divergence"] <= min(min(r["heldout"]) for r in info["restarts"])
+
+
+def test_a_game_that_went_well_is_played_once(sum_inverse: Inverse) -> None:
+    assert sum_inverse.info["restarts"] == []
+    assert {"name", "evidence", "remedy", "healthy", "said"} == set(sum_inverse.info["health"])

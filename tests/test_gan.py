@@ -190,6 +190,9 @@ class Scripted:
     def measure(self) -> float:
         return next(self._figures)
 
+    def evidence(self) -> dict[str, float]:
+        return {}
+
 
 @pytest.mark.parametrize(
     ("figures", "kept"),

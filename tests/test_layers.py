@@ -41,6 +41,8 @@ DOORS = {
     "distributed": {"execution"},
     "optuna": {"study"},
     "pyarrow": {"models"},
+    "torchdiffeq": {"models"},
+    "netCDF4": {"models"},
     "pydantic": {"settings", "laws", "config", "study"},
 }
 FLOOR = {room: i for i, floor in enumerate(FLOORS) for room in floor}

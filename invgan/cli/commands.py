@@ -85,6 +85,7 @@ def _carry_out(stage: str, act: Callable[[Run], int], options: _Options) -> int:
     from invgan.config import (  # noqa: PLC0415
         Config,
         build_problem,
+        build_simulations,
         load_config,
         plain,
         relocated,
@@ -94,7 +95,8 @@ def _carry_out(stage: str, act: Callable[[Run], int], options: _Options) -> int:
     given = {key: value for key, value in changes.items() if value is not None}
     config = Config(**{**dict(load_config(options.config)), **given})
     folder = options.config.parent
-    problem = build_problem(config, folder)
+    problem = build_problem(config, folder, out=options.out)
+    given_rows = build_simulations(config, problem, folder)
     if options.dry_run:
         return _rehearse(stage, problem, config, options)
 
@@ -109,6 +111,7 @@ def _carry_out(stage: str, act: Callable[[Run], int], options: _Options) -> int:
         overwrite=not options.resume,
         progress=None if options.quiet else progress,
         resolved=plain(relocated(config, folder, options.out)),
+        simulations=given_rows,
     )
     return act(run)
 

@@ -21,8 +21,10 @@ from invgan.gan.judge import train_judge
 from invgan.gan.likelihood import LikelihoodStage
 from invgan.gan.member import Estimator, Member, build_estimator
 from invgan.gan.networks import Generator
+from invgan.gan.recovery import Recovered, play_with_recovery
 from invgan.gan.stage import Pairs, Plan, run_stage
 from invgan.gan.temper import temper_together
+from invgan.health import summary
 from invgan.settings import TrainConfig
 
 __all__ = ["Course"]
@@ -33,6 +35,7 @@ Trained = tuple[Member, Rows, dict[str, Any]]
 
 _LEAD = 0.5
 _ENOUGH = 8192
+_RESTARTS = 2
 
 
 @dataclass(frozen=True)
@@ -88,23 +91,25 @@ class Course:
         kind, estimator, history, rungs = self._climb(number, head_seed, fit_seed, trial.kinds)
         estimator.settle(self.pairs.y[:_ENOUGH])
         pairs, selection = (_mapped(estimator, part) for part in (self.pairs, self.selection))
-        generator, played = self._play(number, pairs, selection, game_seed, trial)
+        game = self._play(number, pairs, selection, game_seed, trial)
         judge, judged = (
-            train_judge(generator, pairs, selection, self.config, judge_seed)
+            train_judge(game.kept, pairs, selection, self.config, judge_seed)
             if trial.judged
             else (None, {})
         )
-        kept = [row for row in played if row.get("kept")]
+        kept = [row for row in game.history if row.get("kept")]
         info = {
             "head": kind,
             "heads": rungs,
-            "steps": played[-1]["step"],
+            "steps": game.history[-1]["step"],
             "kept_step": kept[-1]["step"],
             "divergence": kept[-1]["heldout"],
-            "divergence_of_head": played[0]["heldout"],
+            "divergence_of_head": game.untrained,
             "judge": {**judged, "used": judge is not None},
+            "health": game.health.to_dict() | {"said": summary(game.health)},
+            "restarts": list(game.restarts),
         }
-        return Member(kind, estimator, generator, judge), history + played, info
+        return Member(kind, estimator, game.kept, judge), history + game.history, info
 
     def _climb(
         self, number: int, seed: int, fit_seed: int, kinds: tuple[str, ...]
@@ -134,13 +139,22 @@ class Course:
 
     def _play(
         self, number: int, pairs: Pairs, selection: Pairs, seed: int, trial: _Trial
-    ) -> tuple[Generator, Rows]:
+    ) -> Recovered[Generator]:
         """Play the game to the end of its schedule: it settles as the learning rate falls."""
-        noise = max(pairs.u.shape[1], 4)
-        game = GameStage(pairs, selection, self.config, noise, generator_on(pairs.u.device, seed))
-        before = self._before(number, len(trial.kinds))
-        plan = self._plan(f"{number}-gan", trial.steps, before)
-        return game.kept, run_stage(game, plan, lead=_LEAD)
+        noise, before = max(pairs.u.shape[1], 4), self._before(number, len(trial.kinds))
+
+        def play(
+            config: TrainConfig, start: Generator | None, attempt: int
+        ) -> tuple[Generator, Rows]:
+            rng = generator_on(pairs.u.device, seed + attempt)
+            game = GameStage(pairs, selection, config, noise, rng)
+            if start is not None:
+                game.begin_from(start)
+            name = f"{number}-gan-{attempt}" if attempt else f"{number}-gan"
+            plan = self._plan(name, trial.steps, before)
+            return game.kept, run_stage(game, plan, lead=_LEAD if start is None else 0.0)
+
+        return play_with_recovery(play, self.config, restarts=_RESTARTS if trial.steps else 0)
 
     @property
     def _kinds(self) -> tuple[str, ...]:

@@ -18,8 +18,10 @@ from operator import add
 import torch
 from torch import Tensor
 
+from invgan.gan.evidence import evidence
 from invgan.gan.judge import divergence
 from invgan.gan.likelihood import descend
+from invgan.gan.networks import Generator
 from invgan.gan.packing import packed
 from invgan.gan.players import build_players, precision
 from invgan.gan.rules import build_rules
@@ -57,6 +59,11 @@ class GameStage:
         self._of_generator, self._of_critic = players.of_generator, players.of_critic
         self.columns = (*_COLUMNS, *(term.column for term in self._terms))
         self.state = players.state(rng)
+
+    def begin_from(self, generator: Generator) -> None:
+        """Start with the weights of a generator of another game."""
+        for network in (self._generator, self.kept):
+            network.load_state_dict(generator.state_dict())
 
     def step(self, step: int, record: bool) -> Tensor | None:
         """Critic steps, then one generator step, then the average."""
@@ -128,6 +135,13 @@ class GameStage:
         """
         found = divergence(self.kept, self._pairs, self._selection, self._config.hidden)
         return found + sum(t.weight * t.measure(self.kept, self._selection) for t in self._terms)
+
+    def evidence(self) -> dict[str, float]:
+        """What tells a game that fails from one that does not."""
+        together = self._config.packing
+        return evidence(
+            self._generator, self.kept, self._critic, self._pairs, self._selection, together
+        )
 
 
 def _sum(parts: Sequence[Tensor]) -> Tensor:

@@ -56,6 +56,10 @@ class LikelihoodStage:
         total = sum(float(log_prob(self.kept, e, y).sum()) for e, y in self._selection.chunks())
         return -total / len(self._selection.u)
 
+    def evidence(self) -> dict[str, float]:
+        """Nothing: the held-out figure says it all."""
+        return {}
+
 
 def descend(
     optimiser: torch.optim.Optimizer, loss: Tensor, rate: float, largest: float = _NO_LIMIT

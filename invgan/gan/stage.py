@@ -63,6 +63,10 @@ class Stage(Protocol):
         """The held-out figure of what would be kept now; smaller is better."""
         ...
 
+    def evidence(self) -> dict[str, float]:
+        """What else held-out pairs say now, for the history alone."""
+        ...
+
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the figures that `step` returns."""
@@ -148,7 +152,7 @@ def _segment(stage: Stage, plan: Plan) -> None:
 def _judge(stage: Stage, row: dict[str, Any], lead: float = 0.0) -> None:
     """Evaluate; keep the weights where the held-out figure is the best so far."""
     state, memory = stage.state, stage.state.memory
-    row["heldout"] = stage.measure()
+    row |= {"heldout": stage.measure(), **stage.evidence()}
     row["kept"] = row["heldout"] < memory["best"]
     if row["step"] == 0:
         memory["history"].append(row)

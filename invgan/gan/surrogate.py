@@ -215,6 +215,10 @@ class RegressionStage:
         )
         return total / self._selection.u.numel()
 
+    def evidence(self) -> dict[str, float]:
+        """Nothing: the held-out figure says it all."""
+        return {}
+
 
 def surrogate_stage(
     kind: Literal["regression", "flow"],

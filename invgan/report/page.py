@@ -11,6 +11,7 @@ from jinja2 import Environment, StrictUndefined
 
 from invgan.report import words
 from invgan.report.findings import Findings
+from invgan.simulation import failure_table
 
 __all__ = ["page"]
 
@@ -43,6 +44,7 @@ def page(findings: Findings, found: dict[str, Any], images: dict[str, Any]) -> s
         cut=findings.cut,
         training_told=words.training(found["training"]),
         members=_members(found["training"]),
+        failures=failure_table(findings.simulations),
         captions=words.captions(findings),
         images=images,
         listing="\n".join(_listing(found["settings"])),

@@ -141,9 +141,10 @@ def training(found: Mapping[str, Any]) -> list[str]:
     if len(found.get("members", ())) > 1:
         return [
             f"{len(found['members'])} samplers were trained from different seeds, and are drawn "
-            "from equally."
+            "from equally.",
+            *_health(found),
         ]
-    return [_head(found), _game(found), *_judge(found.get("judge", {}))]
+    return [_head(found), _game(found), *_judge(found.get("judge", {})), *_health(found)]
 
 
 def _head(found: Mapping[str, Any]) -> str:
@@ -166,6 +167,14 @@ def _game(found: Mapping[str, Any]) -> str:
         "The game changed the divergence from held-out pairs from "
         f"{_nats(before)} to {_nats(after)}, and is kept as it was at step {found['kept_step']:,}."
     )
+
+
+def _health(found: Mapping[str, Any]) -> list[str]:
+    """What the history says of the game, and how often it was played again."""
+    said, again = found.get("health", {}).get("said"), found.get("restarts", ())
+    told = [f"Of the game its history says: {said}."] if said else []
+    tried = ", ".join(restart["failure"] for restart in again)
+    return [*told, f"It was played again after: {tried}."] if again else told
 
 
 def _judge(found: Mapping[str, Any]) -> list[str]:

@@ -1,0 +1,93 @@
+"""The health monitor on games that are made to fail, and on healthy ones.
+
+The games are those of benchmarks/health.py, here with seeds of their own. One of each kind is
+played by default; the whole count, with its bars, takes minutes.
+"""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+from invgan.gan.networks import Generator
+from invgan.gan.recovery import play_with_recovery
+from invgan.gan.stage import Plan
+from invgan.health import FAILURES, diagnose
+from invgan.settings import TrainConfig
+
+
+def benchmark() -> ModuleType:
+    """The benchmark as a module."""
+    path = Path(__file__).parents[1] / "benchmarks" / "health.py"
+    spec = importlib.util.spec_from_file_location("health_benchmark", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+bench = benchmark()
+FIRST = 200
+
+
+@pytest.mark.parametrize("kind", bench.KINDS)
+def test_a_game_of_each_kind_is_named(kind: str) -> None:
+    made = bench.games(kind)
+    game = made[FEW[kind] % len(made)]
+    row = bench.play(game, FIRST)
+    assert row["failed"]
+    assert row["name"] == kind, row["said"]
+
+
+FEW = dict.fromkeys(bench.KINDS, 0)
+
+
+def test_a_game_that_converges_is_never_accused_on_its_way() -> None:
+    """While it runs it is not yet trained, or healthy."""
+    row = bench.play(bench.Game("healthy", "linear", {"gamma": 0.3, "steps": 400}), FIRST + 1)
+    evaluated = [i for i, r in enumerate(row["history"]) if "heldout" in r]
+    for last in evaluated:
+        assert diagnose(row["history"][: last + 1]).name in ("not yet trained", "healthy")
+
+
+def test_a_game_that_blew_up_recovers() -> None:
+    """Played again at a tenth of the rate, and once more, from the beginning or the best so far."""
+    game = bench.Game("blown up", "linear", {"learning_rate": 5.0, "steps": 150})
+    rates = []
+
+    def play(config: TrainConfig, start: Generator | None, attempt: int, /) -> Any:
+        rates.append(config.learning_rate)
+        pairs, selection = bench.pairs_of(game, FIRST)
+        stage = bench.Watched(pairs, selection, config, 4, torch.Generator().manual_seed(attempt))
+        if start is not None:
+            for name in ("generator", "average"):
+                stage.state.modules[name].load_state_dict(start.state_dict())
+        return stage.kept, bench.watched(stage, Plan(config.steps, 6, None))
+
+    result = play_with_recovery(play, TrainConfig(**{**bench.SMALL, **game.settings}))
+    assert rates == pytest.approx([5.0, 0.5, 0.05][: len(rates)])
+    assert result.restarts[0]["failure"] == "blown up"
+    assert result.restarts[-1]["heldout"][1] < 0.7 * result.untrained
+    assert result.health.name != "blown up"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", bench.KINDS)
+def test_failures_are_named_and_healthy_games_let_pass(kind: str) -> None:
+    rows, seed, made = [], FIRST, bench.games(kind)
+    while len(rows) < 20:
+        row = bench.play(made[bench.STRIDE * (seed - FIRST) % len(made)], seed)
+        rows += [row] * row["failed"]
+        seed += 1
+    right = sum(row["name"] == kind for row in rows)
+    assert right >= 19, [row["said"] for row in rows if row["name"] != kind]
+
+
+def test_every_failure_is_made() -> None:
+    assert set(bench.KINDS) == {*FAILURES, "healthy"}
