@@ -211,6 +211,7 @@ class Watched(GameStage):
 
     @torch.no_grad()
     def measure(self) -> float:
+        """The held-out divergence, after a look at everything else."""
         players = self.state.modules
         generator, critic = players["generator"], players["critic"]
         with torch.no_grad():

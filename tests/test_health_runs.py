@@ -6,6 +6,7 @@ played by default; the whole count, with its bars, takes minutes.
 
 import importlib.util
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -38,19 +39,15 @@ FIRST = 200
 
 @pytest.mark.parametrize("kind", bench.KINDS)
 def test_a_game_of_each_kind_is_named(kind: str) -> None:
-    made = bench.games(kind)
-    game = made[FEW[kind] % len(made)]
-    row = bench.play(game, FIRST)
+    game = bench.games(kind)[1 if kind == "healthy" else 0]
+    row = bench.play(replace(game, settings={**game.settings, "evaluations": 6}), FIRST)
     assert row["failed"]
     assert row["name"] == kind, row["said"]
 
 
-FEW = dict.fromkeys(bench.KINDS, 0)
-
-
 def test_a_game_that_converges_is_never_accused_on_its_way() -> None:
     """While it runs it is not yet trained, or healthy."""
-    row = bench.play(bench.Game("healthy", "linear", {"gamma": 0.3, "steps": 400}), FIRST + 1)
+    row = bench.play(bench.Game("healthy", "linear", {"gamma": 0.3, "evaluations": 6}), FIRST + 1)
     evaluated = [i for i, r in enumerate(row["history"]) if "heldout" in r]
     for last in evaluated:
         assert diagnose(row["history"][: last + 1]).name in ("not yet trained", "healthy")
