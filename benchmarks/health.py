@@ -155,8 +155,8 @@ def _everywhere(
 
 
 def _healthy() -> list[Any]:
-    easy = [("linear", {}), ("bent", {}), ("branches", {})]
-    toys = [(law, {"steps": 600, "gamma": g}) for law, _ in easy for g in (0.05, 0.3)]
+    easy = ("linear", "bent", "branches")
+    toys = [(law, {"steps": 600, "gamma": g}) for law in easy for g in (0.05, 0.3)]
     names = ("root-ratio", "oscillator", "plate", "two-branches", "linear-gaussian-posterior",
              "inverse-kinematics", "rosenbrock")  # fmt: skip
     return [(name, {"head": "linear", "steps": 600}) for name in names] + toys

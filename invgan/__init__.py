@@ -49,7 +49,7 @@ if TYPE_CHECKING:
         SimulateConfig,
         TrainConfig,
     )
-    from invgan.simulation import simulate
+    from invgan.simulation import failure_table, fill_store, simulate
     from invgan.solution import Solution
     from invgan.store import open_store
     from invgan.structure import pad_row
@@ -97,7 +97,7 @@ _HOMES = {
         "SimulateConfig",
         "TrainConfig",
     ],
-    "simulation": ["simulate"],
+    "simulation": ["failure_table", "fill_store", "simulate"],
     "solution": ["Solution"],
     "store": ["open_store"],
     "structure": ["pad_row"],
@@ -141,6 +141,8 @@ __all__ = [
     "calibrate",
     "compare",
     "correct",
+    "failure_table",
+    "fill_store",
     "fit_generator",
     "iterate",
     "load_table",

@@ -16,7 +16,6 @@ import numpy as np
 
 from invgan.config import Settings, plain
 from invgan.errors import InputError
-from invgan.execution import Execution
 from invgan.folder import Folder, Verdicts, fingerprints
 from invgan.gan import Inverse, PopulationGenerator
 from invgan.predictability import check_predictability
@@ -111,9 +110,8 @@ class Run:
         resolved: Mapping[str, Any] | None = None,
         simulations: Simulations | None = None,
     ) -> None:
-        chosen = settings.simulate
         if problem.execution is None:
-            problem = problem.on(Execution(chosen.workers, chosen.timeout, chosen.retries))
+            problem = problem.on(settings.simulate.execution)
         if problem.missing:
             check_masks(settings.train.embedding)
         self.problem, self.settings = problem, settings

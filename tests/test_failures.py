@@ -187,10 +187,10 @@ def test_one_by_one_too():
 
 def test_a_chain_s_few_proposals_may_all_fail():
     model = problem(picky(0.5))
-    low = np.full((7, 2), 0.1)
+    low = np.full((19, 2), 0.1)
     assert np.isnan(run_model(model, low)).all()
     with pytest.raises(ModelError, match="no solution"):
-        run_model(model, np.full((8, 2), 0.1))
+        run_model(model, np.full((20, 2), 0.1))
 
 
 def test_the_answer_s_draws_that_fail_are_dropped():

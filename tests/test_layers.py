@@ -37,7 +37,6 @@ DOORS = {
     "sklearn": {"metrics", "density", "ratio"},
     "jinja2": {"report", "models"},
     "zarr": {"store"},
-    "pebble": {"execution"},
     "distributed": {"execution"},
     "optuna": {"study"},
     "pyarrow": {"models"},

@@ -20,6 +20,7 @@ from invgan.errors import InputError
 from invgan.mcmc.journal import Journal, Stretch, joined
 from invgan.mcmc.target import Target, free_parameters
 from invgan.samples import Simulations
+from invgan.simulation import evaluate
 
 __all__ = ["Chain", "KernelMove", "run_ensemble", "start_among"]
 
@@ -76,6 +77,9 @@ def start_among(
     keys = _TEMPER * log_weight[feasible] + rng.gumbel(size=len(feasible))
     x = x[feasible[np.argsort(keys)[-walkers:]]]
     log_prob, y = target.at(x)
+    if target.runs_model and not np.isfinite(log_prob).any():
+        # Nothing comes back where simulations did: the model's own error says why.
+        evaluate(target.problem, x)
     return emcee.State(
         x[:, : free_parameters(target.problem)],
         log_prob=log_prob[:, 0],

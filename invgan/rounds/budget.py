@@ -34,7 +34,7 @@ from invgan.priors import PriorLike
 from invgan.problem import Problem
 from invgan.rounds.doubt import doubted
 from invgan.rounds.inside import confined
-from invgan.samples import Simulations
+from invgan.samples import Simulations, failure_records
 from invgan.settings import SimulateConfig, TrainConfig
 from invgan.simulation import simulate
 from invgan.truncation import Truncated, mass_of, narrowed
@@ -264,5 +264,8 @@ def _pooled(problem: Problem, parts: Sequence[Simulations], seed: int) -> Simula
             for part, rows in zip(parts, kept, strict=True)
         ],
     }
-    failed = failed[_inside(problem.prior, failed)]
-    return Simulations(x[order], y[order], last.names, last.outputs, failed, info)
+    inside = _inside(problem.prior, failed)
+    records = failure_records([r for part in parts for r in part.failures.tolist()])
+    return Simulations(
+        x[order], y[order], last.names, last.outputs, failed[inside], info, records[inside]
+    )

@@ -24,7 +24,7 @@ Progress = Callable[[int, int], None]
 """Called with (done, total) as work goes on."""
 
 _NOISE_KEY = 1
-_FEWEST = 8
+_FEWEST = 20
 
 
 def evaluate(
@@ -67,7 +67,7 @@ def run_model(
     Rows where it failed are NaN.
 
     Raises:
-        ModelError: the model raised for every one of 8 rows or more, or returned something of
+        ModelError: the model raised for every one of 20 rows or more, or returned something of
             another shape.
     """
     fresh = len(x) >= _FEWEST
