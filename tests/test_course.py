@@ -160,6 +160,7 @@ def test_one_training_answers_for_sets_of_any_size(tmp_path: Path) -> None:
     problem = noisy(np.zeros(shape))
     embedding = EmbeddingConfig(kind="set", shape=shape, features=6, hidden=16)
     config = TrainConfig(
+        members=1,
         **{**QUICK, "head": "flow", "head_steps": 900, "steps": 0, "judge": False},
         embedding=embedding,
     )
