@@ -75,15 +75,25 @@ def test_a_game_that_blew_up_recovers() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", bench.KINDS)
-def test_failures_are_named_and_healthy_games_let_pass(kind: str) -> None:
-    rows, seed, made = [], FIRST, bench.games(kind)
-    while len(rows) < 20:
-        row = bench.play(made[bench.STRIDE * (seed - FIRST) % len(made)], seed)
+def test_failures_are_named_and_healthy_games_let_pass() -> None:
+    """The bars: 95 of 100 made failures, at least four of five of each kind; one alarm in 20."""
+    right = {kind: sum(row["name"] == kind for row in twenty(kind)) for kind in bench.KINDS}
+    made = [right[kind] for kind in FAILURES]
+    assert sum(made) >= 0.95 * 20 * len(made), right
+    assert min(made) >= 16, right
+    assert right["healthy"] >= 19
+
+
+def twenty(kind: str) -> list[dict[str, Any]]:
+    """Twenty games of one kind that came about, those of the table in docs/health.md."""
+    rows: list[dict[str, Any]] = []
+    made = bench.games(kind)
+    for number in range(100):
+        if len(rows) == 20:
+            break
+        row = bench.play(made[bench.STRIDE * number % len(made)], 1000 + number)
         rows += [row] * row["failed"]
-        seed += 1
-    right = sum(row["name"] == kind for row in rows)
-    assert right >= 19, [row["said"] for row in rows if row["name"] != kind]
+    return rows
 
 
 def test_every_failure_is_made() -> None:

@@ -238,8 +238,8 @@ def _sentence(
     runs: int, kinds: tuple[Kind, ...], telling: str | None, regions: tuple[Region, ...]
 ) -> str:
     count = sum(kind.count for kind in kinds)
-    parts = ", ".join(f"{kind.count} {_VERBS[kind.kind]}" for kind in kinds)
-    start = f"{count} of {runs} simulations failed ({parts})"
+    parts = ", ".join(f"{kind.count:,} {_VERBS[kind.kind]}" for kind in kinds)
+    start = f"{count:,} of {runs:,} simulations failed ({parts})"
     if telling is None:
         return (
             f"{start}, about as often everywhere in the prior as far as can be told, so that "
