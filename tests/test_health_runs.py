@@ -55,7 +55,7 @@ def test_a_game_that_converges_is_never_accused_on_its_way() -> None:
 
 def test_a_game_that_blew_up_recovers() -> None:
     """Played again at a tenth of the rate, and once more, from the beginning or the best so far."""
-    game = bench.Game("blown up", "linear", {"learning_rate": 5.0, "steps": 150})
+    game = bench.Game("blown up", "linear", {"learning_rate": 5.0, "steps": 90})
     rates = []
 
     def play(config: TrainConfig, start: Generator | None, attempt: int, /) -> Any:

@@ -97,10 +97,8 @@ def play_with_recovery(play: Play[T], config: TrainConfig, *, restarts: int = 2)
         gentler = remedy(latest.health, latest.config)
         if gentler is None:
             break
-        before, latest = (
-            latest,
-            _attempt(play, gentler, best.kept if best.trained else None, number),
-        )
+        start = best.kept if best.trained else None
+        before, latest = latest, _attempt(play, gentler, start, number)
         records.append(_record(before, latest))
         best = min(best, latest, key=lambda attempt: attempt.figure)
     untrained = float(first.history[0].get("heldout", math.nan))

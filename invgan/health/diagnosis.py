@@ -239,9 +239,9 @@ def _not_trained(trace: Trace) -> Numbers | None:
     late = trace.late("heldout")
     gain = float(1 - late[-1] / late[0]) if len(late) > 1 and late[0] > 0 else 0.0
     improving = gain > _STILL and trace.level("heldout") > _DOUBTFUL
-    if len(trace) and (improving or _far(trace)):
-        return {**_shown(trace, "heldout", "coverage"), "gain": gain}
-    return None
+    if improving:
+        return {**_shown(trace, "heldout"), "gain": gain, **_shown(trace, "coverage")}
+    return _shown(trace, "heldout", "coverage") if len(trace) and _far(trace) else None
 
 
 def _wrong(trace: Trace) -> bool:
