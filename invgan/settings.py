@@ -393,6 +393,11 @@ class TrainConfig(Section):
     patience: int = Field(
         default=5, ge=1, description="evaluations without improvement after which the head stops"
     )
+    restarts: int = Field(
+        default=2,
+        ge=0,
+        description="times that a game which failed is played again, under gentler settings",
+    )
     judge: bool = Field(
         default=True,
         description="for models with noise and members: 1: correct draws by a classifier's density "

@@ -35,7 +35,6 @@ Trained = tuple[Member, Rows, dict[str, Any]]
 
 _LEAD = 0.5
 _ENOUGH = 8192
-_RESTARTS = 2
 
 
 @dataclass(frozen=True)
@@ -154,7 +153,9 @@ class Course:
             plan = self._plan(name, trial.steps, before)
             return game.kept, run_stage(game, plan, lead=_LEAD if start is None else 0.0)
 
-        return play_with_recovery(play, self.config, restarts=_RESTARTS if trial.steps else 0)
+        return play_with_recovery(
+            play, self.config, restarts=self.config.restarts if trial.steps else 0
+        )
 
     @property
     def _kinds(self) -> tuple[str, ...]:
