@@ -1,12 +1,17 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and digests by which one knows what they came from."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-__all__ = ["replacing", "write_text"]
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["digest", "replacing", "write_text"]
 
 
 @contextmanager
@@ -26,3 +31,12 @@ def write_text(path: str | Path, text: str) -> None:
     """Write a text file, whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def digest(*parts: str | NDArray[Any]) -> str:
+    """SHA-256 of texts and of the bytes of arrays, in this order."""
+    content = hashlib.sha256()
+    for part in parts:
+        text = isinstance(part, str)
+        content.update(f"{part}\0".encode() if text else np.ascontiguousarray(part).data)
+    return content.hexdigest()

@@ -7,7 +7,6 @@ one made from anything else is refused and never silently replaced.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -18,7 +17,7 @@ import numpy as np
 
 from invgan.config import Settings, to_yaml
 from invgan.errors import InputError
-from invgan.files import write_text
+from invgan.files import digest, write_text
 from invgan.gan import Inverse, PopulationGenerator
 from invgan.models import identity
 from invgan.problem import Problem
@@ -108,7 +107,8 @@ class Folder:
             if folder is not None and folder.is_dir():
                 shutil.rmtree(folder)
         if self.store is not None:
-            self.store.with_suffix(".json").unlink(missing_ok=True)
+            for end in (".json", ".npz"):
+                self.store.with_suffix(end).unlink(missing_ok=True)
 
     def key(self, stage: str) -> str:
         """The fingerprint of a stage."""
@@ -222,18 +222,18 @@ def fingerprints(
     x, y = problem.prior.sample(64, rng), problem.observations.sample(64, rng)
     asked = [problem.prior.names, problem.outputs, problem.question]
     about = [*asked, problem.stochastic, problem.noise, problem.missing, seed]
-    base = _digest(repr(about), repr(x.tolist()), repr(y.tolist()), identity(problem.model))
+    base = digest(repr(about), repr(x.tolist()), repr(y.tolist()), identity(problem.model))
     learning, simulating = settings.train.model_dump_json(), settings.simulate
     rounds = (simulating.rounds, simulating.miss, learning) if simulating.rounds > 1 else ()
-    made = () if given is None else (given.x.tobytes().hex(), given.y.tobytes().hex())
-    simulate = _digest(
+    made = () if given is None else (given.x, given.y)
+    simulate = digest(
         base, repr((simulating.n, simulating.max_failures)), *map(repr, rounds), *made
     )
-    train = _digest(simulate, learning)
-    sample = _digest(train, settings.sample.model_dump_json())
+    train = digest(simulate, learning)
+    sample = digest(train, settings.sample.model_dump_json())
     likelihood = identity(problem.log_likelihood)
-    mcmc = _digest(simulate, settings.mcmc.model_dump_json(), repr(settings.sample.n), likelihood)
-    validate = _digest(sample, mcmc)
+    mcmc = digest(simulate, settings.mcmc.model_dump_json(), repr(settings.sample.n), likelihood)
+    validate = digest(sample, mcmc)
     return dict(zip(_STAGES, (simulate, train, sample, mcmc, validate), strict=True))
 
 
@@ -243,10 +243,6 @@ def _figures(file: Path) -> dict[str, float]:
         return {name: float(v) for name, v in json.loads(file.read_text(encoding="utf-8")).items()}
     except (AttributeError, OSError, TypeError, ValueError):
         return {}
-
-
-def _digest(*parts: str) -> str:
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def _validation(data: Mapping[str, Any]) -> Validation:

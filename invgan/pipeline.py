@@ -252,13 +252,18 @@ class Run:
         """The result of a stage where it has been run, else None."""
         if name not in self._done:
             found = self._folder.load(name)
-            in_store = self._given is None and self._folder.holds(self.settings.simulate.n)
-            if name == "simulate" and in_store:
+            if name == "simulate" and self._in_store:
                 found = self._stored()
             if found is None:
                 return None
             self._done[name] = found
         return self._done[name]
+
+    @property
+    def _in_store(self) -> bool:
+        """Whether the simulations are of one round of our own, and finished."""
+        wanted = self.settings.simulate
+        return self._given is None and wanted.rounds == 1 and self._folder.holds(wanted.n)
 
     def _before(self, name: str) -> Any:
         """The result of a stage that must have been run."""

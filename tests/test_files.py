@@ -1,10 +1,11 @@
 """Files appear whole or not at all."""
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from invgan.files import replacing, write_text
+from invgan.files import digest, replacing, write_text
 
 PLAIN = st.text(st.characters(exclude_characters="\r", exclude_categories=["Cs"]))
 
@@ -42,3 +43,12 @@ def test_a_first_file_that_fails_does_not_appear(tmp_path):
     with pytest.raises(UnicodeEncodeError):
         write_text(tmp_path / "notes.txt", "half a pair: \ud800")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_digest_tells_texts_and_arrays_apart_and_does_not_see_their_layout():
+    x = np.arange(12.0).reshape(3, 4)
+    assert digest("a", x) == digest("a", np.asfortranarray(x))
+    others = [("a", x + 1), ("b", x), (x, "a"), ("a", x, x), ("a",)]
+    assert len({digest("a", x), *(digest(*other) for other in others)}) == 6
+    assert digest("ab", "c") != digest("a", "bc")
+    assert digest(np.empty(0)) == digest()

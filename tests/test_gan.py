@@ -18,7 +18,8 @@ from invgan.gan.device import choose_device, generator_on
 from invgan.gan.heads import build_head, log_prob
 from invgan.gan.judge import divergence
 from invgan.gan.losses import critic_loss, generator_loss, gradient_penalty
-from invgan.gan.networks import Critic, Generator, initialise, perceptron
+from invgan.gan.networks import Critic, Generator, initialise
+from invgan.gan.perceptrons import perceptron
 from invgan.gan.stage import Pairs, Plan, decay, run_stage
 from invgan.metrics import c2st
 from invgan.priors import Dirichlet, MultivariateNormal, Prior
@@ -415,7 +416,7 @@ def test_the_loop_does_not_wait_for_the_gpu(
     u = torch.randn(4000, 2, generator=generator_on(device, 1), device=device)
     y = torch.randn(4000, 1, generator=generator_on(device, 2), device=device)
     pairs = Pairs(u, y)
-    stage = GameStage(pairs, pairs, SMALL, 4, generator_on(device, 3))
+    stage = GameStage(pairs, pairs, SMALL, generator_on(device, 3))
     stage.step(0, True)
     torch.cuda.set_sync_debug_mode("error")
     try:

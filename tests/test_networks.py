@@ -35,8 +35,8 @@ from invgan.gan.networks import (
     build_critic,
     build_generator,
     initialise,
-    perceptron,
 )
+from invgan.gan.perceptrons import perceptron
 from invgan.gan.stage import Pairs
 from invgan.priors import Prior
 from invgan.problem import Problem
@@ -326,7 +326,7 @@ def moved(
     )  # fmt: skip
     u = FAR + torch.randn(500, 2, generator=rng(1))
     pairs = Pairs(u, torch.randn(500, 1, generator=rng(2)))
-    stage = GameStage(pairs, pairs, settings, 4, rng(3))
+    stage = GameStage(pairs, pairs, settings, rng(3))
     figures = [stage.step(step, True) for step in range(steps)]
     with torch.no_grad():
         draws = stage._generator.eval().draw(pairs.y, rng(4))

@@ -41,7 +41,7 @@ def pairs(shift: float = 1.0) -> Pairs:
 
 
 def stage(**settings: object) -> GameStage:
-    return GameStage(pairs(), pairs(), TrainConfig(**{**SMALL, **settings}), 4, rng(3))
+    return GameStage(pairs(), pairs(), TrainConfig(**{**SMALL, **settings}), rng(3))
 
 
 def flat(module: nn.Module) -> Tensor:
@@ -166,7 +166,7 @@ def test_a_smoothed_label_holds_the_critic_back() -> None:
             **{**SMALL, "loss": "minimax", "real_label": label, "gamma": 0.0},
             learning_rate=5e-3,
         )
-        game = GameStage(pairs(6.0), pairs(6.0), settings, 4, rng(3))
+        game = GameStage(pairs(6.0), pairs(6.0), settings, rng(3))
         for k in range(150):
             game._critic_step(1.0, k, False)
         u, y, _, _ = game._round()
@@ -389,7 +389,7 @@ def test_half_precision_is_for_the_layers_alone() -> None:
     means = []
     for half in (False, True):
         settings = TrainConfig(**SMALL, mixed_precision=half)
-        game = GameStage(ours, ours, settings, 4, torch.Generator(device).manual_seed(3))
+        game = GameStage(ours, ours, settings, torch.Generator(device).manual_seed(3))
         game._critic.network[0].register_forward_hook(lambda *call: seen.append(call[2].dtype))
         figures = torch.stack([game.step(k, True) for k in range(100)])
         assert figures.isfinite().all()

@@ -4,7 +4,8 @@ Beside it stand the regularised generator (`train_rgan`), a GAN of the populatio
 game without conditions (`fit_generator`), which learns a table.
 """
 
-from invgan.gan.inverse import Inverse, sample
+from invgan.gan.drawing import sample
+from invgan.gan.inverse import Inverse
 from invgan.gan.population import PopulationGenerator, RganConfig
 from invgan.gan.rgan import train_rgan
 from invgan.gan.training import train

@@ -24,7 +24,7 @@ from invgan.gan.networks import Generator
 from invgan.gan.recovery import Recovered, play_with_recovery
 from invgan.gan.stage import Pairs, Plan, run_stage
 from invgan.gan.temper import temper_together
-from invgan.health import summary
+from invgan.health import diagnose_kept, summary
 from invgan.settings import TrainConfig
 
 __all__ = ["Course"]
@@ -107,6 +107,7 @@ class Course:
             "judge": {**judged, "used": judge is not None},
             "health": game.health.to_dict() | {"said": summary(game.health)},
             "restarts": list(game.restarts),
+            "doubt": _doubt(history + game.history),
         }
         return Member(kind, estimator, game.kept, judge), history + game.history, info
 
@@ -140,13 +141,13 @@ class Course:
         self, number: int, pairs: Pairs, selection: Pairs, seed: int, trial: _Trial
     ) -> Recovered[Generator]:
         """Play the game to the end of its schedule: it settles as the learning rate falls."""
-        noise, before = max(pairs.u.shape[1], 4), self._before(number, len(trial.kinds))
+        before = self._before(number, len(trial.kinds))
 
         def play(
             config: TrainConfig, start: Generator | None, attempt: int
         ) -> tuple[Generator, Rows]:
             rng = generator_on(pairs.u.device, seed + attempt)
-            game = GameStage(pairs, selection, config, noise, rng)
+            game = GameStage(pairs, selection, config, rng)
             if start is not None:
                 game.begin_from(start)
             name = f"{number}-gan-{attempt}" if attempt else f"{number}-gan"
@@ -184,6 +185,12 @@ class Course:
                 self.progress(before + done, total)
 
         return Plan(steps, self.config.evaluations, patience, path, self.fingerprint, shifted)
+
+
+def _doubt(history: Rows) -> dict[str, Any] | None:
+    """What had gone wrong by the time that the kept generator was kept, or None."""
+    health = diagnose_kept(history)
+    return None if health is None or health.healthy else health.to_dict()
 
 
 @torch.no_grad()

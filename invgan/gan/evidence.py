@@ -54,7 +54,7 @@ class Draws(Protocol):
 @torch.no_grad()
 def evidence(
     generator: Draws, average: Draws, critic: Callable[[Tensor, Tensor], Tensor],
-    pairs: Pairs, selection: Pairs, together: int = 1,
+    pairs: Pairs, selection: Pairs,
 ) -> dict[str, float]:  # fmt: skip
     """Figures of one evaluation, by the names under which `invgan.health` looks for them.
 
@@ -67,7 +67,6 @@ def evidence(
         critic: scores (n, 1) of u (n, E) and y (n, L).
         pairs: those of training.
         selection: those held out.
-        together: how many rows the critic scores as one.
 
     Returns:
         compared, compared_training: how many held-out and training pairs were looked at.
@@ -83,7 +82,7 @@ def evidence(
             standard deviations of real parameters.
     """
     rng = generator_on(pairs.u.device, _SEED)
-    seen, heldout = (_some(part, together, rng) for part in (pairs, selection))
+    seen, heldout = (_some(part, rng) for part in (pairs, selection))
     modules = [m for m in (generator, average, critic) if isinstance(m, nn.Module)]
     modes = [module.training for module in modules]
     for module in modules:
@@ -109,10 +108,9 @@ def evidence(
     }
 
 
-def _some(pairs: Pairs, together: int, rng: torch.Generator) -> Pairs:
-    """At most two thousand of the pairs, in random order, so many times a whole number."""
-    count = min(len(pairs.u), 2 * _MOST) // together * together
-    rows = torch.randperm(len(pairs.u), generator=rng, device=pairs.u.device)[:count]
+def _some(pairs: Pairs, rng: torch.Generator) -> Pairs:
+    """At most two thousand of the pairs, in random order."""
+    rows = torch.randperm(len(pairs.u), generator=rng, device=pairs.u.device)[: 2 * _MOST]
     return Pairs(pairs.u[rows], pairs.y[rows])
 
 

@@ -47,13 +47,13 @@ class GameStage:
     name = "gan"
 
     def __init__(
-        self, pairs: Pairs, selection: Pairs, config: TrainConfig, noise: int, rng: torch.Generator
+        self, pairs: Pairs, selection: Pairs, config: TrainConfig, rng: torch.Generator
     ) -> None:
         self._pairs, self._selection, self._config = pairs, selection, config
         self._rules, rate = build_rules(config), config.learning_rate
         self._rates = config.generator_rate or rate, config.critic_rate or rate
         self._longest = config.clip or math.inf
-        players = build_players(config, pairs, noise, rng)
+        players = build_players(config, pairs, rng)
         self._generator, self._critic = players.generator, players.critic
         self._terms, self.kept = players.terms, players.kept
         self._of_generator, self._of_critic = players.of_generator, players.of_critic
@@ -138,10 +138,7 @@ class GameStage:
 
     def evidence(self) -> dict[str, float]:
         """What tells a game that fails from one that does not."""
-        together = self._config.packing
-        return evidence(
-            self._generator, self.kept, self._critic, self._pairs, self._selection, together
-        )
+        return evidence(self._generator, self.kept, self._critic, self._pairs, self._selection)
 
 
 def _sum(parts: Sequence[Tensor]) -> Tensor:

@@ -24,7 +24,9 @@ import zuko
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from invgan.gan.networks import blank_linear, initialise, linear_layers, perceptron
+from invgan.gan.layers import blank_linear
+from invgan.gan.networks import initialise, linear_layers
+from invgan.gan.perceptrons import perceptron
 
 __all__ = [
     "FlowHead",

@@ -26,8 +26,8 @@ from torch.nn.functional import one_hot
 
 from invgan.errors import InputError
 from invgan.gan.convolutions import dcgan_critic, dcgan_generator, series_critic, series_generator
-from invgan.gan.layers import REFERENCE, Dropout, Referenced, blank_linear
-from invgan.gan.perceptrons import mlp_critic, mlp_generator, perceptron
+from invgan.gan.layers import REFERENCE, Dropout, Referenced
+from invgan.gan.perceptrons import mlp_critic, mlp_generator
 from invgan.settings import NetworkConfig, TrainConfig
 
 __all__ = [
@@ -35,18 +35,18 @@ __all__ = [
     "GENERATORS",
     "Critic",
     "Generator",
-    "blank_linear",
     "build_critic",
     "build_generator",
     "check_networks",
     "initialise",
+    "latent_size",
     "linear_layers",
-    "perceptron",
 ]
 
 Size = tuple[int, int]
 
 _BEYOND = 1.05
+_FEWEST_LATENT = 4
 _PLAIN = NetworkConfig()
 
 
@@ -179,6 +179,11 @@ class Critic(nn.Module):
         return cast(Tensor, self.network(torch.cat(parts, dim=1)))
 
 
+def latent_size(config: TrainConfig, features: int) -> int:
+    """K, the latent numbers of a generator of E numbers."""
+    return config.network.noise_size or max(features, _FEWEST_LATENT)
+
+
 def build_generator(config: TrainConfig, noise: int, outputs: int, features: int) -> Generator:
     """The generator that the settings ask for, for evaluation; its weights are yet to be drawn."""
     hidden = config.network.generator_hidden or config.hidden
@@ -200,7 +205,7 @@ def check_networks(config: TrainConfig, features: int) -> None:
     Raises:
         InputError: there is too little noise for them, or they are no series of equal length.
     """
-    build_generator(config, config.network.noise_size or features, 1, features)
+    build_generator(config, latent_size(config, features), 1, features)
 
 
 def linear_layers(module: nn.Module) -> list[Any]:

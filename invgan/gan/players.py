@@ -17,7 +17,14 @@ from torch import Tensor, nn
 
 from invgan.gan.checkpoint import State
 from invgan.gan.codes import CodeReader
-from invgan.gan.networks import Critic, Generator, build_critic, build_generator, initialise
+from invgan.gan.networks import (
+    Critic,
+    Generator,
+    build_critic,
+    build_generator,
+    initialise,
+    latent_size,
+)
 from invgan.gan.stage import Pairs
 from invgan.settings import TrainConfig
 
@@ -83,18 +90,17 @@ class Players:
         return State(networks, {"generator": self.of_generator, "critic": self.of_critic}, rng)
 
 
-def build_players(config: TrainConfig, pairs: Pairs, noise: int, rng: torch.Generator) -> Players:
+def build_players(config: TrainConfig, pairs: Pairs, rng: torch.Generator) -> Players:
     """New players for these pairs, on their device.
 
     Args:
         config: settings.
         pairs: training pairs.
-        noise: latent numbers, where the settings leave them out.
         rng: of the game; the seed of the weights is its first one.
     """
     features, outputs, device = pairs.u.shape[1], pairs.y.shape[1], pairs.u.device
     weights = torch.Generator().manual_seed(rng.initial_seed())
-    generator = build_generator(config, config.network.noise_size or noise, outputs, features)
+    generator = build_generator(config, latent_size(config, features), outputs, features)
     critic = build_critic(config, features, outputs, rng)
     size = (config.hidden, config.layers)
     modules = nn.ModuleList(

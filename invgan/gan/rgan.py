@@ -26,7 +26,6 @@ I-projection (`invgan.intervention`), but not the same: that one is nearest in r
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -39,6 +38,7 @@ import torch
 from numpy.typing import NDArray
 
 from invgan.errors import InputError
+from invgan.files import digest
 from invgan.gan.device import choose_device, few_threads, generator_on, to_tensor
 from invgan.gan.population import PopulationGenerator, RganConfig
 from invgan.gan.regularised import RganStage
@@ -264,7 +264,4 @@ def _fingerprint(
     config: RganConfig, simulations: Simulations, rows: Sequence[Array], seed: int
 ) -> str:
     """What a checkpoint must match to be taken up again."""
-    content = hashlib.sha256(json.dumps([asdict(config), seed]).encode())
-    for array in (simulations.x, simulations.y, *rows):
-        content.update(np.ascontiguousarray(array).tobytes())
-    return content.hexdigest()
+    return digest(json.dumps([asdict(config), seed]), simulations.x, simulations.y, *rows)

@@ -32,8 +32,9 @@ from invgan.errors import InputError
 from invgan.gan.checkpoint import State
 from invgan.gan.device import to_tensor
 from invgan.gan.heads import FlowHead, build_head
+from invgan.gan.layers import blank_linear
 from invgan.gan.likelihood import LikelihoodStage, descend
-from invgan.gan.networks import blank_linear, initialise
+from invgan.gan.networks import initialise
 from invgan.gan.stage import Pairs, Stage, decay
 from invgan.scaling import OutputScaling, ParameterScaling
 from invgan.settings import TrainConfig

@@ -18,7 +18,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Callable
@@ -30,6 +29,7 @@ import torch
 from numpy.typing import NDArray
 
 from invgan.errors import InputError
+from invgan.files import digest
 from invgan.gan.course import Course
 from invgan.gan.device import choose_device, few_threads, to_tensor
 from invgan.gan.inverse import Inverse
@@ -183,7 +183,5 @@ def _pairs(
 
 def _fingerprint(config: TrainConfig, simulations: Simulations, low: Array, seed: int) -> str:
     """What a checkpoint must match to be taken up again."""
-    content = hashlib.sha256(json.dumps([config.model_dump(), seed, low.tolist()]).encode())
-    content.update(np.ascontiguousarray(simulations.x).tobytes())
-    content.update(np.ascontiguousarray(simulations.y).tobytes())
-    return content.hexdigest()
+    asked = json.dumps([config.model_dump(), seed, low.tolist()])
+    return digest(asked, simulations.x, simulations.y)

@@ -7,7 +7,6 @@ outputs. The columns are brought to mean zero and standard deviation one.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Callable
@@ -20,6 +19,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from invgan.errors import InputError
+from invgan.files import digest
 from invgan.gan.codes import check_code
 from invgan.gan.device import choose_device, few_threads, generator_on, to_array, to_tensor
 from invgan.gan.game import GameStage
@@ -117,7 +117,7 @@ def fit_generator(
     u = to_tensor((rows[order] - centre) / spread, place)
     cut = int(_HELD_OUT * len(u))
     selection, pairs = (Pairs(part, part[:, :0]) for part in (u[:cut], u[cut:]))
-    stage = GameStage(pairs, selection, config, max(u.shape[1], 4), generator_on(place, seeds[1]))
+    stage = GameStage(pairs, selection, config, generator_on(place, seeds[1]))
     path = None if checkpoint is None else Path(f"{checkpoint}-gan.safetensors")
     mark = _fingerprint(config, rows, seed)
     plan = Plan(config.steps, config.evaluations, None, path, mark, progress)
@@ -151,6 +151,4 @@ def _checked(table: ArrayLike) -> Array:
 
 def _fingerprint(config: TrainConfig, rows: Array, seed: int) -> str:
     """What a checkpoint must match to be taken up again."""
-    content = hashlib.sha256(json.dumps([config.model_dump(), seed]).encode())
-    content.update(np.ascontiguousarray(rows).tobytes())
-    return content.hexdigest()
+    return digest(json.dumps([config.model_dump(), seed]), rows)

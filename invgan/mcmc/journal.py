@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -99,9 +100,10 @@ class Journal:
         return found
 
     def _readable(self) -> Iterator[Stretch]:
-        while self._stem is not None:
-            self._count += 1
-            stretch = _read(self._file(self._count), self._fingerprint)
+        if self._stem is None:
+            return
+        for number in count(1):
+            stretch = _read(self._file(number), self._fingerprint)
             if stretch is None:
                 return
             yield stretch

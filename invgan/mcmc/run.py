@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from invgan.density import fit_density, observed_log_prob
 from invgan.errors import InputError
+from invgan.files import digest
 from invgan.mcmc.chains import diagnose
 from invgan.mcmc.ensemble import run_ensemble, start_among
 from invgan.mcmc.journal import Journal
@@ -97,11 +97,7 @@ def _fingerprint(problem: Problem, simulations: Simulations, walkers: int, seed:
     """What a chain rests on: the target, and where and how it is walked; not how long."""
     seen = problem.observations.sample(64, np.random.default_rng(0))
     asked = [problem.question, problem.noise, walkers, seed, seen.tolist()]
-    content = hashlib.sha256(repr(asked).encode())
-    content.update(identity(problem.log_likelihood).encode())
-    content.update(np.ascontiguousarray(simulations.x).tobytes())
-    content.update(np.ascontiguousarray(simulations.y).tobytes())
-    return content.hexdigest()
+    return digest(repr(asked), identity(problem.log_likelihood), simulations.x, simulations.y)
 
 
 def _target(

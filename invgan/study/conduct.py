@@ -7,7 +7,6 @@ A row is kept as soon as its run is over, so that nothing finished is lost or re
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from invgan.config import Settings, plain
 from invgan.errors import InputError
 from invgan.execution import Execution
+from invgan.files import digest
 from invgan.folder import Folder, fingerprints
 from invgan.predictability import check_predictability
 from invgan.problem import Problem
@@ -92,7 +92,7 @@ def sweep(
     search = search_of(plan, seed)
     about = dict(resolved or {"seed": seed, "device": device, **plain(settings)})
     keys = fingerprints(problem, settings, seed)
-    key = keys["sample"] + ("" if simulations is None else _digest(simulations))
+    key = keys["sample"] + ("" if simulations is None else digest(simulations.x, simulations.y))
     store = Store(None if out is None else Path(out), key, plan, about)
     rows = store.rows()
     store.open()
@@ -138,12 +138,6 @@ def rehearse(
 
 def _silent(done: int, total: int) -> None:
     pass
-
-
-def _digest(simulations: Simulations) -> str:
-    content = hashlib.sha256(np.ascontiguousarray(simulations.x).tobytes())
-    content.update(np.ascontiguousarray(simulations.y).tobytes())
-    return content.hexdigest()
 
 
 def _executed(problem: Problem, settings: Settings) -> Problem:

@@ -7,14 +7,13 @@ asked for later; everything else that a run depends on is part of the folder's f
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from invgan.errors import InputError
-from invgan.files import write_text
+from invgan.files import digest, write_text
 from invgan.study.plan import SweepPlan
 from invgan.study.row import Row
 
@@ -96,4 +95,4 @@ def _fingerprint(key: str, plan: SweepPlan) -> str:
     """What rows depend on by their number; what Optuna proposes depends on seeds and score too."""
     left = {"runs"} if plan.method == "optuna" else set(_OPEN)
     text = json.dumps(plan.model_dump(mode="json", exclude=left), sort_keys=False)
-    return hashlib.sha256(f"{key}\0{text}".encode()).hexdigest()
+    return digest(key, text)

@@ -18,8 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, pad
 
-from invgan.gan.embedding.layers import blank
-from invgan.gan.networks import blank_linear
+from invgan.gan.layers import blank, blank_linear
 
 __all__ = ["Convolution", "Patches", "patch_size"]
 

@@ -7,19 +7,17 @@ something all but linear and grows its curves where they help.
 
 from __future__ import annotations
 
-from typing import TypeVar, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu
 
-from invgan.gan.networks import blank_linear
+from invgan.gan.layers import blank_linear
 
-__all__ = ["Perceptron", "Residual", "blank", "initialise", "moments", "share_of"]
+__all__ = ["Perceptron", "Residual", "initialise", "moments", "share_of"]
 
 _BRANCH_ENDS = ("second", "answer")
-
-_Layer = TypeVar("_Layer", bound=nn.Module)
 
 
 class Residual(nn.Module):
@@ -60,11 +58,6 @@ def moments(h: Tensor, present: Tensor) -> Tensor:
 def share_of(present: Tensor) -> Tensor:
     """Equal weights (n, T) of what is present that add up to one, or to zero for nothing."""
     return present / present.sum(dim=1, keepdim=True).clamp(min=1)
-
-
-def blank(layer: _Layer) -> _Layer:
-    """A layer made on no device, brought to the CPU with weights that are yet to be drawn."""
-    return layer.to_empty(device="cpu")
 
 
 def initialise(module: nn.Module, rng: torch.Generator) -> None:

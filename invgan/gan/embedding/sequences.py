@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, layer_norm, scaled_dot_product_attention
 
 from invgan.gan.embedding.grids import Patches, patch_size
-from invgan.gan.embedding.layers import blank, moments, share_of
-from invgan.gan.networks import blank_linear
+from invgan.gan.embedding.layers import moments, share_of
+from invgan.gan.layers import blank, blank_linear
 
 __all__ = ["Attention", "Recurrence"]
 

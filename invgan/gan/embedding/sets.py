@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu
 
 from invgan.gan.embedding.layers import Perceptron, Residual, moments
-from invgan.gan.networks import blank_linear
+from invgan.gan.layers import blank_linear
 
 __all__ = ["DeepSet"]
 

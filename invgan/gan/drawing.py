@@ -1,0 +1,73 @@
+"""The generator's draws for observations: which rows it answers, and the answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from invgan.gan.inverse import Inverse
+from invgan.observations import Observations, Table, as_observations
+from invgan.samples import Samples
+from invgan.simulation import sort_repeats
+from invgan.structure import pad_row
+
+__all__ = ["sample"]
+
+Array = NDArray[np.float64]
+Progress = Callable[[int, int], None]
+
+
+def sample(
+    inverse: Inverse,
+    observations: Any,
+    n: int = 20_000,
+    *,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Samples:
+    """Draw n parameter vectors for observations.
+
+    Args:
+        inverse: the trained inverse.
+        observations: a `Table` or a `Law` of outputs, as in ``problem.observations``, or
+            anything that can be made one. Rows of a table are used equally often. An inverse
+            trained on repeats of one experiment takes all rows as one condition.
+        n: how many draws.
+
+    Other Args:
+        seed: of the choice of rows and of the noise.
+        progress: called with (done, total).
+
+    Returns:
+        The generator's draws, not yet run through the model.
+
+    Raises:
+        InputError: the observations have another number of columns than the training had.
+    """
+    started = time.perf_counter()
+    rows_seed, noise_seed = (int(s) for s in np.random.SeedSequence(seed).generate_state(2))
+    y = _conditions(inverse, observations, n, np.random.default_rng(rows_seed))
+    x = inverse.draw(y, seed=noise_seed, progress=progress)
+    info = {
+        "method": "cgan",
+        "seed": seed,
+        "seconds": time.perf_counter() - started,
+        "training_seconds": inverse.info.get("seconds", 0.0),
+    }
+    return Samples(x, None, np.ones(n), inverse.names, inverse.outputs, info)
+
+
+def _conditions(inverse: Inverse, observations: Any, n: int, rng: np.random.Generator) -> Array:
+    """Rows (n, L) to condition on, L counting the repeats of one experiment."""
+    masked = inverse.config.embedding.kind != "none"
+    seen: Observations = as_observations(observations, missing=masked)
+    if len(inverse.low) > len(inverse.outputs) and isinstance(seen, Table):
+        row = sort_repeats(seen.rows[None]).reshape(1, -1)
+        if inverse.config.embedding.kind == "set" and row.shape[1] < len(inverse.low):
+            row = pad_row(row[0], (len(inverse.low),))
+        return np.repeat(row, n, axis=0)
+    return seen.representative(n, rng)
