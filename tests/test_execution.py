@@ -1,11 +1,17 @@
 """Where rows are run changes nothing in them; workers that hang or die lose no more than a row."""
 
+import os
 import pickle
+import signal
+import subprocess
+import sys
 import threading
+import time
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +25,7 @@ from invgan.execution import Execution
 from invgan.execution.attempt import Outcome, Piece
 from invgan.execution.crew import close_crews, crew_of
 from invgan.execution.tasks import Tasks
+from invgan.models import Command
 from invgan.priors import Prior
 from invgan.problem import Problem
 from invgan.settings import SimulateConfig
@@ -117,7 +124,7 @@ def test_processes_are_others_few_threaded_and_kept_for_the_next_run():
     assert set(threads) == {1} or threads.max() <= 64
     again = evaluate(problem, X[:20])
     assert set(again[:, 0]) <= set(pid)
-    assert __import__("os").getpid() not in set(pid)
+    assert os.getpid() not in set(pid)
 
 
 @pytest.fixture(scope="module")
@@ -156,6 +163,75 @@ def test_a_row_that_hangs_in_compiled_code_is_stopped():
     x[5, 1] = 0.99
     y = evaluate(problem.on(Execution(timeout=2)), x)
     assert np.isnan(y).any(axis=1).nonzero()[0].tolist() == [5]
+
+
+# Says that it is there, by its number, and sleeps where the second parameter is above 0.9.
+SLEEPER = 'echo $$ >> "$3"; awk "BEGIN { exit !($2 > 0.9) }" && sleep 60; echo "$1" "$2"'
+
+
+def sleeper(noted):
+    return Command(
+        ["sh", "-c", SLEEPER, "program", "{a}", "{b}", str(noted)], ["a", "b"],
+        {"stdout": "numbers"}, timeout=300,
+    )  # fmt: skip
+
+
+def alive(noted):
+    """The programs that have not ended, of those that have said that they are there."""
+    return [pid for pid in noted.read_text().split() if _state(pid) not in ("gone", "Z")]
+
+
+def _state(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "gone"
+
+
+def soon(condition):
+    """Wait until something holds, half a minute at most; whether it does."""
+    deadline = time.monotonic() + 30
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return condition()
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks into /proc")
+
+
+@needs_proc
+def test_a_worker_that_is_stopped_takes_its_program_with_it(tmp_path):
+    problem = Problem(sleeper(tmp_path / "pids"), PRIOR, TWO, vectorized=False)
+    x = X[:4].copy()
+    x[:, 1] = [0.1, 0.99, 0.2, 0.3]
+    y = evaluate(problem.on(Execution("process:1", timeout=1)), x)
+    assert np.isnan(y).any(axis=1).nonzero()[0].tolist() == [1]
+    assert not alive(tmp_path / "pids")
+
+
+ORPHANS = """
+import sys
+sys.path.insert(0, {tests!r})
+import numpy as np
+from test_execution import PRIOR, TWO, Execution, Problem, evaluate, sleeper
+
+if __name__ == "__main__":
+    problem = Problem(sleeper({noted!r}), PRIOR, TWO, vectorized=False)
+    evaluate(problem.on(Execution("process:2")), np.full((2, 2), 0.99))
+"""
+
+
+@needs_proc
+def test_workers_whose_parent_is_killed_take_their_programs_with_them(tmp_path):
+    noted, script = tmp_path / "pids", tmp_path / "script.py"
+    script.write_text(ORPHANS.format(tests=str(Path(__file__).parent), noted=str(noted)))
+    run = subprocess.Popen([sys.executable, str(script)])
+    try:
+        assert soon(lambda: noted.exists() and len(alive(noted)) == 2)
+    finally:
+        run.send_signal(signal.SIGKILL)
+        run.wait()
+    assert soon(lambda: not alive(noted))
 
 
 def test_what_the_model_says_wrong_in_a_worker_is_said_here():
@@ -355,9 +431,6 @@ def test_a_fifth_of_the_rows_may_fail_in_every_way_and_the_rest_is_as_without_th
 
 @pytest.mark.slow
 def test_dask_gives_the_same_with_a_worker_killed_in_mid_run():
-    import os
-    import signal
-
     from invgan.execution.executors import dask_executor
 
     problem = Problem(models.slow, PRIOR, TWO, vectorized=False)

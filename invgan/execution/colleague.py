@@ -19,7 +19,7 @@ from invgan.execution.worker import serve
 
 __all__ = ["Colleague"]
 
-_GRACE = 0.5
+_GRACE = 1.0
 
 
 class Colleague:

@@ -21,7 +21,7 @@ from invgan.execution.calls import Caller
 
 __all__ = ["serve"]
 
-_BEAT = 0.02
+_BEAT, _GRACE = 0.02, 1.0
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -47,6 +47,9 @@ def serve(pipe: Connection, mark: Any, model: bytes, threads: int) -> None:
         pipe.send(("ready", None))
         while (task := pipe.recv()) is not None:
             pipe.send(_answered(pipe, mark, caller, *task))
+    parent = multiprocessing.parent_process()
+    if parent is not None and not parent.is_alive():
+        _end_group()
 
 
 def _answered(
@@ -104,10 +107,22 @@ def _settle(threads: int) -> None:
 
 
 def _follow() -> None:
-    """Do not outlive the parent, however it ended."""
+    """Do not outlive the parent, however it ended, nor let anything outlive this process.
+
+    Programs that the model started stand in groups of their own, which only the model knows; so it
+    is interrupted first, and ends them.
+    """
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+        time.sleep(_GRACE)
+    _end_group()
+
+
+def _end_group() -> None:
+    """End this process and all of its group."""
     if hasattr(os, "killpg"):
         os.killpg(0, signal.SIGKILL)
     os._exit(1)
