@@ -8,17 +8,21 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import running_models as models
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from invgan.cli import main
 from invgan.errors import InputError, ModelError
 from invgan.execution import Execution
+from invgan.models import summarised
 from invgan.priors import Prior
 from invgan.problem import Problem
 from invgan.simulation import fill_store, simulate
@@ -235,6 +239,7 @@ sys.path.insert(0, {tests!r})
 from scipy import stats
 import running_models as models
 from invgan.execution import Execution
+from invgan.models import summarised
 from invgan.priors import Prior
 from invgan.problem import Problem
 from invgan.simulation import fill_store, filling
@@ -445,6 +450,169 @@ def test_a_store_is_plain_zarr_that_says_what_it_is(five_batches):
     status = np.asarray(group["status"][:])
     assert np.array_equal(np.asarray(group["x"][:])[status == 1], whole.x)
     assert np.array_equal(np.asarray(group["y"][:])[status == 1], whole.y)
+
+
+class Counting:
+    """A model that counts the rows it is given."""
+
+    def __init__(self, model):
+        self.model, self.rows = model, 0
+        self.identity = model.__qualname__
+
+    def __call__(self, x, *noise):
+        self.rows += len(np.atleast_2d(x))
+        return self.model(x, *noise)
+
+
+def series(x, *noise):
+    """A series of five values for a batch or one vector; NaN where the second is below 0.02."""
+    start = np.where(x[..., 1:] < 0.02, np.nan, x[..., :1] + x[..., 1:])
+    y = start * np.arange(1.0, 6)
+    return y + noise[0].normal(size=y.shape) if noise else y
+
+
+def ends(y):
+    return {"product": y[:, 0] * y[:, -1], "total": y.sum(axis=1)}
+
+
+def middle(y):
+    return np.stack([y[:, 2], y.max(axis=1)], axis=1)
+
+
+RAW = {
+    "batched": {},
+    "one by one": {"vectorized": False},
+    "measured": {"noise": {"normal": 0.1}},
+    "noisy": {"vectorized": False, "stochastic": True},
+    "noisy, measured": {"stochastic": True, "noise": {"normal": 0.1}},
+    "repeated": {"stochastic": True, "question": "posterior", "observed": [[1.0, 2.0]] * 3},
+    "repeated, measured": {"noise": {"normal": 0.1}, "question": "posterior",
+                           "observed": [[1.0, 2.0]] * 3},
+}  # fmt: skip
+
+
+def summing(model, summary, observed=None, **options):
+    """A problem whose outputs are a summary of the model's."""
+    seen = TWO if observed is None else observed
+    joined = summarised(model, summary, vectorized=options.get("vectorized", True))
+    outputs = ["total", "product"] if summary is ends else None
+    return Problem(joined, PRIOR, seen, **options, outputs=outputs)
+
+
+@pytest.mark.parametrize("name", RAW)
+def test_another_summary_of_what_is_stored_runs_no_model(name, store):
+    model = Counting(series)
+    first, second = (summing(model, summary, **RAW[name]) for summary in (ends, middle))
+    kept = simulate(first, 700, seed=1, store=store)
+    assert len(kept.failed) > 5
+    assert_same(kept, simulate(first, 700, seed=1))
+    model.rows = 0
+    again = simulate(second, 700, seed=1, store=store)
+    assert again.info["new_evaluations"] == model.rows == 0
+    assert_same(again, simulate(second, 700, seed=1))
+    assert again.info["raw_outputs"] == 5
+    assert not np.array_equal(again.y, kept.y)
+    model.rows = 0
+    grown = simulate(second, 1100, seed=1, store=store)
+    assert 400 <= model.rows / first.runs_per_row <= 1100
+    assert_same(grown, simulate(second, 1100, seed=1))
+    raw = open_store(store)
+    assert raw.y.shape[1] == 5 * first.runs_per_row
+    with pytest.raises(InputError, match="another model, or another version of it"):
+        simulate(summing(models.both, middle, **RAW[name]), 700, seed=1, store=store)
+
+
+def test_another_noise_upon_a_summary_runs_no_model_either(store):
+    model = Counting(series)
+    quiet, loud = (summing(model, middle, noise={"normal": sd}) for sd in (0.1, 2.0))
+    simulate(quiet, 300, store=store)
+    model.rows = 0
+    assert_same(simulate(loud, 300, store=store), simulate(replace(loud, model=loud.model), 300))
+    assert model.rows == 300
+
+
+def test_a_summary_that_fails_costs_its_rows_and_no_others(store):
+    def picky(y):
+        if (y[:, 0] > 2).any():
+            raise ZeroDivisionError("too much")
+        return np.where(y[:, 0] > 1.5, np.nan, y[:, 0])
+
+    def never(y):
+        raise ZeroDivisionError("never")
+
+    one = {"observed": stats.norm()}
+    problem = summing(series, picky, **one)
+    run = simulate(problem, 500, store=store, max_failures=0.5)
+    assert {"raised", "not finite"} == set(run.failures["kind"])
+    raised = run.failures["kind"] == "raised"
+    assert np.array_equal(raised, run.failed.sum(axis=1) > 2)
+    assert all("too much" in message for message in run.failures["message"][raised])
+    assert (run.x.sum(axis=1) <= 1.5).all()
+    direct = simulate(summing(series, picky, **one, vectorized=False), 500, max_failures=0.5)
+    for part in ("x", "y", "failed"):
+        assert np.array_equal(getattr(run, part), getattr(direct, part))
+    assert run.failures["kind"].tolist() == direct.failures["kind"].tolist()
+    with pytest.raises(ModelError, match=r"simulations failed, .*\d+ raised"):
+        simulate(problem, 500, store=store)
+    with pytest.raises(ModelError, match="the summary raised ZeroDivisionError: never"):
+        simulate(summing(series, never, **one), 500, store=store)
+    with pytest.raises(
+        ModelError, match=r"the summary turned \(\d+, 5\) raw outputs into .*expected"
+    ):
+        simulate(summing(series, middle, **one), 500, store=store)
+
+
+MODEL = """
+import numpy as np
+
+
+def f(x):
+    with open({tally!r}, "a") as file:
+        file.write("x" * len(x))
+    return {factor} * x.sum(axis=1, keepdims=True) * np.arange(1, 6)
+
+
+def g(y):
+    return {{"peak": y.{summary}(axis=1)}}
+"""
+SUMMARISED = """
+problem:
+  model: model.py:f
+  summary: model.py:g
+  prior: {a: {normal: [0, 1]}, b: {normal: [0, 1]}}
+  observations: {peak: {normal: [1, 2]}}
+simulate: {n: 200}
+"""
+
+
+def test_a_run_folder_is_summarised_again_without_the_model(tmp_path):
+    tally = tmp_path / "tally"
+
+    def simulated(**parts):
+        given = {"factor": 1.0, "tally": str(tally), "summary": "max", **parts}
+        (tmp_path / "model.py").write_text(MODEL.format(**given))
+        (tmp_path / "config.yml").write_text(SUMMARISED)
+        command = ["simulate", str(tmp_path / "config.yml"), "--out", str(tmp_path / "out")]
+        return CliRunner().invoke(main, [*command, "--quiet"])
+
+    assert simulated().exit_code == 0
+    assert len(tally.read_text()) == 201  # one of them to count the raw outputs
+    assert simulated(summary="mean").exit_code == 0
+    assert len(tally.read_text()) == 201
+    refused = simulated(factor=2.0)
+    assert refused.exit_code == 2
+    assert "simulations of another model, or another version of it" in refused.output
+    assert len(tally.read_text()) == 201
+
+
+def test_raw_outputs_that_are_too_many_are_not_kept(store):
+    def wide(x):
+        return np.repeat(x.sum(axis=1, keepdims=True), 5000, axis=1)
+
+    problem = summing(wide, lambda y: y.mean(axis=1), observed=stats.norm())
+    for n in (50, 80):
+        assert_same(simulate(problem, n, store=store), simulate(problem, n))
+    assert open_store(store).y.shape == (80, 1)
 
 
 def test_messages_beyond_the_room_for_them_are_left_out(store):

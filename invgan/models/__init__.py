@@ -17,13 +17,14 @@ from invgan.models.identity import identity
 from invgan.models.ode import OdeModel, ode_model
 from invgan.models.source import FileFunction
 from invgan.models.stored import held_against, load_table
-from invgan.models.summary import Summarised, apply_summary, summarised
+from invgan.models.summary import RawOutputs, Summarised, apply_summary, summarised
 
 __all__ = [
     "Command",
     "CommandError",
     "FileFunction",
     "OdeModel",
+    "RawOutputs",
     "Summarised",
     "TorchModel",
     "apply_summary",

@@ -3,7 +3,8 @@
     x -> model -> raw outputs (n, R) -> summary -> outputs (n, K)
 
 `summarised` composes the two into one model. Raw outputs that were kept can be summarised again, in
-another way, without another run of the model: `apply_summary`.
+another way, without another run of the model: a store of such a model holds the raw outputs (see
+`invgan.simulation.raw`), and `apply_summary` takes any simulations of them.
 """
 
 from __future__ import annotations
@@ -17,11 +18,34 @@ from numpy.typing import ArrayLike, NDArray
 
 from invgan.errors import InputError, ModelError
 from invgan.models.identity import identity
-from invgan.samples import Simulations
+from invgan.samples import Simulations, failure_records
 
-__all__ = ["Summarised", "apply_summary", "on_finite_rows", "summarised"]
+__all__ = ["RawOutputs", "Summarised", "apply_summary", "on_finite_rows", "summarised"]
 
 Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class RawOutputs:
+    """A model whose outputs are a row of numbers, whatever names or axes they have.
+
+    Attributes:
+        model: the model itself.
+        vectorized: whether it takes whole batches.
+    """
+
+    model: Callable[..., Any]
+    vectorized: bool = True
+
+    @property
+    def identity(self) -> str:
+        """The model's own."""
+        return f"raw {identity(self.model)}"
+
+    def __call__(self, x: ArrayLike, *noise: np.random.Generator) -> Array:
+        """The raw outputs (n, R) for x (n, D) or, not vectorized, (R,) for (D,)."""
+        y = _rows(self.model(x, *noise), len(np.asarray(x)) if self.vectorized else 1)
+        return y if self.vectorized else y[0]
 
 
 @dataclass(frozen=True)
@@ -44,10 +68,14 @@ class Summarised:
         """The model and the summary."""
         return f"{identity(self.model)}\nsummary {identity(self.summary)}"
 
+    @property
+    def raw(self) -> RawOutputs:
+        """The model without the summary."""
+        return RawOutputs(self.model, self.vectorized)
+
     def __call__(self, x: ArrayLike, *noise: np.random.Generator) -> dict[str, Any] | Array:
         """The summary of the model's outputs for x, (n, D) or, not vectorized, (D,)."""
-        y = _rows(self.model(x, *noise), len(np.asarray(x)) if self.vectorized else 1)
-        found = on_finite_rows(self.summary, y)
+        found = on_finite_rows(self.summary, np.atleast_2d(self.raw(x, *noise)))
         if self.vectorized:
             return found
         return {k: v[0] for k, v in found.items()} if isinstance(found, dict) else found[0]
@@ -110,7 +138,11 @@ def apply_summary(
         "not_finite": int(info.get("not_finite", 0)) + int((~good).sum()),
     }
     failed = np.concatenate([simulations.failed, simulations.x[~good]])
-    return Simulations(simulations.x[good], y[good], simulations.names, names, failed, info)
+    unknown = [("not finite", "", 0.0)] * int((~good).sum())
+    records = failure_records([*simulations.failures.tolist(), *unknown])
+    return Simulations(
+        simulations.x[good], y[good], simulations.names, names, failed, info, records
+    )
 
 
 def on_finite_rows(function: Callable[..., Any], y: Array) -> dict[str, Array] | Array:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from invgan.errors import InputError
 from invgan.execution.attempt import Outcome, Piece
+from invgan.models import RawOutputs
 from invgan.models.identity import identity as text_of
 from invgan.problem import Problem
 from invgan.simulation.draws import Design, Draws
@@ -66,6 +67,7 @@ def about(problem: Problem) -> dict[str, Any]:
         "names": list(problem.prior.names),
         "outputs": list(problem.outputs),
         "runs_per_row": problem.runs_per_row,
+        "raw": len(problem.outputs) if isinstance(problem.model, RawOutputs) else 0,
         "versions": {**versions, "python": sys.version.split()[0]},
     }
 

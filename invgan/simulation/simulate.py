@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from invgan.simulation.draws import Design, Draws
 from invgan.simulation.evaluate import Progress, attempted, observed
 from invgan.simulation.failures import check_failures, failed_among, failed_rows, sorted_out
 from invgan.simulation.filling import Filling, about, identity
+from invgan.simulation.raw import kept_problem, raw_width, summarised_rows
 from invgan.simulation.running import call_size
 
 __all__ = ["fill_store", "simulate"]
@@ -33,6 +36,7 @@ def simulate(
     max_failures: float = 0.05,
     design: Design = "random",
     store: str | Path | None = None,
+    memory: float = math.inf,
     progress: Progress | None = None,
 ) -> Simulations:
     """Draw n parameter vectors from the prior and run the model on each.
@@ -53,6 +57,8 @@ def simulate(
             independent laws evenly.
         store: a folder to keep simulations in as they come. What it holds of this problem and seed
             is not simulated again, so a run that was stopped goes on, and a larger n adds to it.
+        memory: GB of simulations that are read back from a store. More stay on the disk, mapped
+            from files in a folder beside the store, and are streamed from there.
         progress: called with (done, total).
 
     Returns:
@@ -70,7 +76,14 @@ def simulate(
             problem, store, n, seed=seed, chunk=chunk, max_failures=max_failures, design=design,
             progress=progress,
         )  # fmt: skip
-        simulations = Stored(store, n=n).load()
+        stored = Stored(store, n=n)
+        if raw_width(store):
+            simulations = summarised_rows(problem, stored, seed=_seeds(seed)[1])
+            failed, records = simulations.failed, simulations.failures
+            check_failures(problem, failed, records, n, n, max_failures)
+            return replace(simulations, info=found | simulations.info)
+        small = stored.nbytes <= 1e9 * memory
+        simulations = stored.load() if small else stored.mapped(f"{store}-mapped")
         simulations.info.update(found)
         return simulations
     started = time.perf_counter()
@@ -110,6 +123,9 @@ def fill_store(
 ) -> dict[str, Any]:
     """Simulate into a store, however large, without reading it back.
 
+    Of a model with a summary the store keeps the raw outputs (`summarised`), so that another
+    summary of them is no other run of the model.
+
     Arguments and errors are those of `simulate`.
 
     Returns:
@@ -123,6 +139,7 @@ def fill_store(
     started = time.perf_counter()
     draws_seed, noise_seed = _seeds(seed)
     draws = Draws(problem.prior, design, draws_seed)
+    problem = kept_problem(problem, store, draws)
     made_from, call = identity(problem, seed, design), call_size(problem, n, chunk)
     with writing(store, made_from, about(problem), call) as writer:
         before = done = int((writer.status[:n] != 0).sum())
