@@ -77,7 +77,7 @@ OBSERVATIONS = """\
 | `{peak: {normal: [3, 1]}, day: {gamma: [2, 5]}}` | a law for each output, by name |
 | `{multivariate_normal: {mean: [0, 1], cov: [[1, 0], [0, 1]]}}` | one joint law |
 | `observed.csv` | a table whose first line names its columns |
-| `observed.npy` | an array (N, L) |
+| `observed.npy` | an array (N, L), or N fields (N, h, w) or (N, c, h, w) |
 | `[1.2, 3.4, 2.2]` | observed values of one output |
 | `[[1.2, 10], [3.4, 12]]` | observed rows, one column for each output |
 """
@@ -93,8 +93,8 @@ For priors and observations alike, with the arguments by list, in this order, or
 SCIPY_TEXT = """\
 `scipy` takes the law's shapes, `loc` and `scale` as scipy.stats calls them:
 `{scipy: {name: gennorm, beta: 1.5, scale: 2}}`, or `{scipy: [gennorm, 1.5, 0, 2]}`.
-`multivariate_normal` and `dirichlet` are laws of several values at once; as a prior they stand
-alone: `prior: {dirichlet: {alpha: [1, 1, 1], names: [sand, silt, clay]}}`.
+`multivariate_normal`, `dirichlet` and `gaussian_field` are laws of several values at once; as a
+prior they stand alone: `prior: {dirichlet: {alpha: [1, 1, 1], names: [sand, silt, clay]}}`.
 """
 
 
@@ -159,7 +159,10 @@ def _laws() -> str:
 
 
 def _optional(field: FieldInfo) -> str:
-    return " (may be left out)" if field.default is None else f" (default {field.default:g})"
+    if field.default is None:
+        return " (may be left out)"
+    plain = field.default if isinstance(field.default, str) else f"{field.default:g}"
+    return f" (default {plain})"
 
 
 def _default(field: FieldInfo) -> str:

@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from invgan.correction import correct
     from invgan.errors import InputError, InvganError
     from invgan.execution import Execution
+    from invgan.fields import GaussianField
     from invgan.gan import (
         Inverse,
         PopulationGenerator,
         RganConfig,
         TableGenerator,
         fit_generator,
+        load_generator,
         sample,
         train,
         train_rgan,
@@ -63,12 +65,14 @@ _HOMES = {
     "correction": ["correct"],
     "errors": ["InputError", "InvganError"],
     "execution": ["Execution"],
+    "fields": ["GaussianField"],
     "gan": [
         "Inverse",
         "PopulationGenerator",
         "RganConfig",
         "TableGenerator",
         "fit_generator",
+        "load_generator",
         "sample",
         "train",
         "train_rgan",
@@ -113,6 +117,7 @@ __all__ = [
     "Dirichlet",
     "EmbeddingConfig",
     "Execution",
+    "GaussianField",
     "InputError",
     "Intervention",
     "Inverse",
@@ -145,6 +150,7 @@ __all__ = [
     "fill_store",
     "fit_generator",
     "iterate",
+    "load_generator",
     "load_table",
     "ode_model",
     "open_store",

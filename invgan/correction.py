@@ -4,6 +4,9 @@ The generator's draws x, pushed through the model, have some density p_G of outp
 P_Y. Weights ``w = P_Y(y) / p_G(y)`` make their push-forward exact and leave the law of x given y as
 it is. The mean weight should be one; the effective share ``(sum w)^2 / (n sum w^2)`` says how much
 had to be corrected (Kong 1992), and where it is small the generator has failed.
+
+Of more than twenty outputs, a series or a field, the ratio is that of the leading principal
+components, as many as tell 99.9 % of their variance: no more of them could be judged by draws.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from invgan.calibration.draws import conditions
 from invgan.errors import CorrectionError, InputError
 from invgan.observations import Law, Table
 from invgan.problem import Problem
@@ -30,6 +34,7 @@ Progress = Callable[[int, int], None]
 _SMALLEST_SHARE = 0.1
 _REPEATED = 0.05
 _MOST_REFERENCE = 100_000
+_MOST_COLUMNS, _TOLD = 20, 0.999
 
 
 def push_forward(
@@ -93,7 +98,7 @@ def correct(
     pushed = push_forward(problem, samples, seed=noise_seed, progress=progress)
     y = _outputs(pushed)
     reference = _reference(problem, len(y), reference_seed)
-    ratio = log_ratio(reference, y, seed=ratio_seed)
+    ratio = log_ratio(*_few(reference, y), seed=ratio_seed)
     weights = pushed.weights * np.exp(ratio.log) * _possible(problem, y)
     share = _check_share(weights)
     mean = float(weights.mean())
@@ -125,6 +130,16 @@ def _reference(problem: Problem, n: int, seed: int) -> Array:
     if isinstance(seen, Table):
         return seen.rows
     return seen.sample(min(4 * n, _MOST_REFERENCE), np.random.default_rng(seed))
+
+
+def _few(reference: Array, y: Array) -> tuple[Array, Array]:
+    """Both clouds in few columns, the leading principal components where the outputs are many."""
+    if y.shape[1] <= _MOST_COLUMNS:
+        return reference, y
+    a, b = conditions(reference, y, _MOST_COLUMNS)
+    told = np.cumsum(a.var(axis=0)) / a.var(axis=0).sum()
+    kept = 1 + int(np.searchsorted(told, _TOLD))
+    return a[:, :kept], b[:, :kept]
 
 
 def _possible(problem: Problem, y: Array) -> Array:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from invgan.errors import InputError
+from invgan.execution.calls import numbered
 from invgan.priors import check_law
 from invgan.tables import read_csv, read_npy
 
@@ -33,10 +34,12 @@ class Table:
     Attributes:
         rows: shape (N, L), finite, or NaN where an output was not observed.
         names: the L output names, or None where nobody named them.
+        field: the shape (c, h, w) of the outputs that come first, where they are a field.
     """
 
     rows: Array
     names: tuple[str, ...] | None = None
+    field: tuple[int, int, int] | None = None
 
     @property
     def width(self) -> int:
@@ -110,9 +113,10 @@ def as_observations(source: Any, *, missing: bool = False) -> Observations:
     """Understand whatever the user gave as observations.
 
     Args:
-        source: an array (N, L) or (N,) for one output; a path to a .csv with a header or a .npy;
-            a frozen law of `scipy.stats`; a sequence or a mapping by name of such laws, one for
-            each output; or a joint law.
+        source: an array (N, L) or (N,) for one output; N fields (N, h, w) or (N, c, h, w); a
+            mapping from names to such arrays, side by side; a path to a .csv with a header or a
+            .npy; a frozen law of `scipy.stats`; a sequence or a mapping by name of such laws, one
+            for each output; or a joint law.
 
     Other Args:
         missing: whether a table may hold NaN, and a .csv empty cells, for what was not observed.
@@ -125,6 +129,8 @@ def as_observations(source: Any, *, missing: bool = False) -> Observations:
     if isinstance(source, str | Path):
         return _read(Path(source), missing)
     if isinstance(source, Mapping):
+        if source and not any(hasattr(part, "dist") for part in source.values()):
+            return _blocks(source, missing)
         return _columns(tuple(source.values()), tuple(map(str, source)))
     if hasattr(source, "dist"):
         return _columns((source,), None)
@@ -174,12 +180,29 @@ def _table(values: Any, names: tuple[str, ...] | None, what: str, missing: bool)
         ) from None
     if rows.ndim == 1:
         rows = rows[:, None]
-    if rows.ndim != 2 or rows.size == 0:
+    if not 2 <= rows.ndim <= 4 or rows.size == 0:
         raise InputError(
-            f"{what} must have shape (N, L), one column for each output; got {rows.shape}"
+            f"{what} must have shape (N, L), one column for each output, or (N, h, w) or "
+            f"(N, c, h, w), a field in each row; got {rows.shape}"
         )
+    field = (1, *rows.shape[-2:]) if rows.ndim == 3 else rows.shape[1:]
+    rows = rows.reshape(len(rows), -1)
     _check_values(rows, names, what, missing)
-    return Table(rows, names)
+    return Table(rows, names, field if len(field) == 3 else None)
+
+
+def _blocks(parts: Mapping[Any, Any], missing: bool) -> Table:
+    """Arrays by name, side by side; the columns of one that has several are numbered."""
+    tables = {
+        str(name): _table(part, None, f"the observed {name!r}", missing)
+        for name, part in parts.items()
+    }
+    counts = {name: len(table.rows) for name, table in tables.items()}
+    if len(set(counts.values())) > 1:
+        raise InputError(f"the observations have different numbers of rows: {counts}")
+    names = [n for name, part in parts.items() for n in numbered(str(name), np.shape(part)[1:])]
+    first = next(iter(tables.values()))
+    return Table(np.hstack([t.rows for t in tables.values()]), tuple(names), first.field)
 
 
 def _check_values(rows: Array, names: tuple[str, ...] | None, what: str, missing: bool) -> None:

@@ -17,7 +17,16 @@ from scipy import stats
 
 from invgan.errors import InputError
 
-__all__ = ["Box", "Dirichlet", "MultivariateNormal", "Prior", "PriorLike", "Simplex", "Support"]
+__all__ = [
+    "Box",
+    "Dirichlet",
+    "HasQuantiles",
+    "MultivariateNormal",
+    "Prior",
+    "PriorLike",
+    "Simplex",
+    "Support",
+]
 
 Array = NDArray[np.float64]
 
@@ -89,6 +98,15 @@ class PriorLike(Protocol):
 
     def log_prob(self, x: Array) -> Array:
         """Log-density of each row of x (n, D), shape (n,); minus infinity outside the support."""
+        ...
+
+
+@runtime_checkable
+class HasQuantiles(PriorLike, Protocol):
+    """A prior that knows the quantiles of each of its parameters."""
+
+    def quantile(self, p: Array) -> Array:
+        """Quantiles of every parameter at the levels p (m,), shape (m, D)."""
         ...
 
 

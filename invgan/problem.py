@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from invgan.errors import InputError
 from invgan.execution import Execution
+from invgan.fields import field_shape, quantities, quantity_names
 from invgan.noise import Noise, as_noise
 from invgan.observations import Law, Observations, Table, as_observations
 from invgan.priors import Prior, PriorLike
@@ -41,9 +42,12 @@ class Problem:
     Args:
         model: the mechanistic model. By default a function of a batch x (n, D) that returns the
             outputs (n, L), or (n,) for one output, or a mapping from output names to columns (n,).
+            Where the prior has a ``field`` (C, H, W) it gets fields (n, C, H, W); outputs may be
+            fields (n, h, w) or (n, c, h, w), or a mapping from names to arrays (n, ...).
         prior: a `Prior`, a mapping from names to `scipy.stats` laws, or any `PriorLike`.
-        observations: a table (N, L) or (N,), a path to a .csv or .npy, a frozen law of
-            `scipy.stats` (one for each output), or a joint law.
+        observations: a table (N, L) or (N,), fields (N, h, w) or (N, c, h, w), a mapping from names
+            to such arrays, a path to a .csv or .npy, a frozen law of `scipy.stats` (one for each
+            output), or a joint law.
 
     Other Args:
         outputs: names of the L outputs. By default those of the observations, else y1, y2, ...
@@ -116,6 +120,7 @@ class Problem:
         put(self, "log_likelihood", log_likelihood)
         put(self, "missing", bool(missing))
         put(self, "execution", execution)
+        field_shape(self.prior)
         self._check_question()
         self._check_missing()
         self._check_likelihood()
@@ -123,6 +128,25 @@ class Problem:
     def on(self, execution: Execution | None) -> Self:
         """The same problem, its model run in this way by every stage."""
         return replace(self, execution=execution)
+
+    @property
+    def field(self) -> tuple[int, int, int] | None:
+        """The shape (C, H, W) of the parameters where they are a field, else None."""
+        return field_shape(self.prior)
+
+    @property
+    def output_shape(self) -> tuple[int, int, int] | None:
+        """The shape (c, h, w) of the outputs that come first where they are a field, else None."""
+        return self.observations.field if isinstance(self.observations, Table) else None
+
+    @property
+    def quantities(self) -> tuple[str, ...]:
+        """Names of what parameters are looked at by: their own, or of a field's quantities."""
+        return self.prior.names if self.field is None else quantity_names(self.field)
+
+    def quantified(self, x: Array) -> Array:
+        """What parameters x (n, D) are looked at by one at a time, shape (n, Q)."""
+        return x if self.field is None else quantities(x, self.field)
 
     @property
     def repeats(self) -> int:
@@ -143,7 +167,12 @@ class Problem:
 
     @property
     def has_density(self) -> bool:
-        """Whether the density of the answer can be stated, as MCMC needs it."""
+        """Whether the density of the answer can be stated and walked, as MCMC needs it.
+
+        The ensemble's moves are lost in the hundreds of dimensions of a field.
+        """
+        if self.field is not None:
+            return False
         if self.question == "population":
             return not self.random
         measured = self.noise is not None and not self.stochastic and not self.missing
@@ -267,7 +296,8 @@ def _in_order(seen: Observations, names: tuple[str, ...]) -> Observations:
         )
     index = [seen.names.index(name) for name in names]
     if isinstance(seen, Table):
-        return Table(seen.rows[:, index], names)
+        in_order = index == list(range(len(names)))
+        return Table(seen.rows[:, index], names, seen.field if in_order else None)
     if seen.joint is not None:
         raise InputError("a joint law's outputs cannot be re-ordered; name them in its own order")
     return Law(tuple(seen.columns[j] for j in index), None, len(index), names)

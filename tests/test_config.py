@@ -286,7 +286,7 @@ COV = [[1.0, 0.3], [0.3, 2.0]]
 
 
 def test_every_law_of_one_variable_is_tested() -> None:
-    assert set(FORMS) | {"multivariate_normal", "dirichlet"} == set(LAWS)
+    assert set(FORMS) | {"multivariate_normal", "dirichlet", "gaussian_field"} == set(LAWS)
 
 
 @pytest.mark.parametrize("kind", FORMS)

@@ -20,9 +20,10 @@ FLOORS = [
     {"calibration", "truncation", "store"},
     {"laws", "problem", "density", "scaling", "ratio", "metrics", "plots"},
     {"noise", "structure", "resampling", "models", "health"},
-    {"observations", "samples", "settings", "validation", "monotone"},
+    {"fields", "observations", "samples", "settings", "validation", "monotone"},
     {"priors", "execution", "tables"},
     {"files", "errors"},
+    {"mapped"},
 ]
 DOORS = {
     "torch": {"gan", "models"},

@@ -92,10 +92,14 @@ def test_the_layers_of_the_dcgan_are_those_of_its_tables() -> None:
     assert sum(isinstance(m, nn.Conv2d) for m in critic.modules()) == 4
 
 
+def form_of(kind: str, width: int, **others: object) -> NetworkConfig:
+    """Settings of a kind of network for so many parameters."""
+    field = {"field": (1, 1, width)} if kind == "srgan" else {}
+    return NetworkConfig(kind=kind, **field, **others)
+
+
 def generator_of(kind: str, norm: str = "auto", **others: object) -> Generator:
-    settings = TrainConfig(
-        hidden=16, layers=3, network=NetworkConfig(kind=kind, norm=norm, **others)
-    )
+    settings = TrainConfig(hidden=16, layers=3, network=form_of(kind, 4, norm=norm, **others))
     generator = build_generator(settings, 6, 2, 4)
     initialise(generator, rng(1))
     pairs = torch.randn(80, 4, generator=rng(2)), torch.randn(80, 2, generator=rng(3))
@@ -121,7 +125,7 @@ def test_both_sides_listen_to_what_they_are_conditioned_on(kind: str) -> None:
     assert u.shape == (9, 4)
     (slope,) = torch.autograd.grad(u.sum(), y)
     assert (slope != 0).any(dim=0).all()
-    settings = TrainConfig(hidden=16, network=NetworkConfig(kind=kind, dropout=0))
+    settings = TrainConfig(hidden=16, network=form_of(kind, 4, dropout=0))
     critic = build_critic(settings, 4, 2, rng())
     initialise(critic, rng(5))
     scores = critic(u.detach(), y)
@@ -317,12 +321,12 @@ FAR = 3.0
 
 
 def moved(
-    loss: str, steps: int, batch: int = 64, rate: float = 5e-3, **form: object
+    loss: str, steps: int, batch: int = 64, rate: float = 5e-3, kind: str = "mlp", **form: object
 ) -> tuple[Tensor, list[float]]:
     """Means of the draws after a few steps towards N(3, 1), which start at N(0, 1); figures."""
     settings = TrainConfig(
         loss=loss, hidden=16, layers=2, batch_size=batch, steps=10 * steps, learning_rate=rate,
-        network=NetworkConfig(**form),
+        network=form_of(kind, 2, **form),
     )  # fmt: skip
     u = FAR + torch.randn(500, 2, generator=rng(1))
     pairs = Pairs(u, torch.randn(500, 1, generator=rng(2)))
@@ -372,6 +376,7 @@ def plain() -> Inverse:
         {"kind": "dcgan", "generator_hidden": 3},
         {"kind": "conv1d", "norm": "batch", "critic_norm": "spectral", "generator_hidden": 6},
         {"norm": "spectral", "noise_size": 7, "residual": True, "slope": 0.0},
+        {"kind": "srgan", "field": (2, 1, 1), "coarse": (1, 1, 1), "blocks": 1},
     ],
 )
 def test_a_saved_inverse_rebuilds_its_network(form: dict, plain: Inverse, tmp_path: Path) -> None:

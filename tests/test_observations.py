@@ -188,7 +188,7 @@ def test_a_npy_that_is_no_table(tmp_path, how):
         (None, r"must have shape \(N, L\).* got \(\)"),
         (3.0, r"must have shape \(N, L\)"),
         ([], r"must have shape \(N, L\).* got \(0, 1\)"),
-        (np.ones((2, 2, 2)), r"got \(2, 2, 2\)"),
+        (np.ones((2, 2, 2, 2, 2)), r"got \(2, 2, 2, 2, 2\)"),
         (np.ones((3, 0)), r"got \(3, 0\)"),
         ([[1, 2], [3]], "must be numbers .*got list"),
         (["a"], "must be numbers"),

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from invgan.errors import ModelError
 
-__all__ = ["BLOCK", "KINDS", "Caller", "RaisedError", "called_with", "generator"]
+__all__ = ["BLOCK", "KINDS", "Caller", "RaisedError", "called_with", "generator", "numbered"]
 
 Array = NDArray[np.float64]
 
@@ -70,6 +70,7 @@ class Caller:
         vectorized: whether the model takes a batch.
         stochastic: whether it takes a generator.
         runs: how often each row is run: the repeats of a model with noise, else once.
+        shape: of the parameters of one row as the model takes them; None for a vector (D,).
     """
 
     model: Callable[..., Any]
@@ -79,6 +80,7 @@ class Caller:
     vectorized: bool
     stochastic: bool
     runs: int
+    shape: tuple[int, ...] | None = None
 
     def __call__(self, x: Array, *, seed: int, start: int, whole: bool) -> Array:
         """Outputs (m, runs, L) of the rows x (m, D), the first of which is row `start` of all.
@@ -111,14 +113,18 @@ class Caller:
     def _returned(self, given: Array, rows: Array, rng: np.random.Generator | None) -> Any:
         """What the model returns for a copy of its argument, which it may write to."""
         noise = () if rng is None else (rng,)
+        given = given.copy()
+        if self.shape is not None:
+            given = given.reshape(*given.shape[:-1], *self.shape)
         try:
-            return self.model(given.copy(), *noise)
+            return self.model(given, *noise)
         except (Exception, SystemExit) as error:
             raise RaisedError(error, self.names, rows) from error
 
     def _table(self, result: Any, x: Array) -> Array:
         if isinstance(result, Mapping):
-            columns = [_numbers(column).reshape(-1) for column in self._named(result)]
+            named = self._named(self._spread(result, 1))
+            columns = [_numbers(column).reshape(-1) for column in named]
             wrong = [len(c) for c in columns if len(c) != len(x)]
             if wrong:
                 raise ModelError(
@@ -128,6 +134,8 @@ class Caller:
             return np.stack(columns, axis=1)
         y = _numbers(result)
         wanted = (len(x), len(self.outputs))
+        if y.ndim > 2 and len(y) == len(x):
+            y = y.reshape(len(x), -1)
         if y.shape == wanted[:1] and wanted[1] == 1:
             return y[:, None]
         if y.shape != wanted:
@@ -138,7 +146,8 @@ class Caller:
         return y
 
     def _row(self, result: Any, x: Array) -> Array:
-        values = self._named(result) if isinstance(result, Mapping) else [result]
+        named = isinstance(result, Mapping)
+        values = self._named(self._spread(result, 0)) if named else [result]
         parts = [_numbers(value).reshape(-1) for value in values]
         y = parts[0] if len(parts) == 1 else np.concatenate(parts)
         if len(y) != len(self.outputs):
@@ -147,6 +156,19 @@ class Caller:
                 f"{len(self.outputs)} ({', '.join(self.outputs)})"
             )
         return y
+
+    def _spread(self, result: Mapping[str, Any], axes: int) -> dict[str, Any]:
+        """Arrays under one name as the columns name[i,j] that observations of the like have."""
+        found: dict[str, Any] = {}
+        for name, value in result.items():
+            if name in self.outputs:
+                found[name] = value
+                continue
+            block = _numbers(value)
+            columns = block.reshape(*block.shape[:axes], -1)
+            names = numbered(name, block.shape[axes:])
+            found |= zip(names, np.moveaxis(columns, -1, 0), strict=True)
+        return found
 
     def _named(self, result: Mapping[str, Any]) -> list[Any]:
         missing = [name for name in self.outputs if name not in result]
@@ -163,6 +185,13 @@ class Caller:
 def generator(seed: int, *key: int) -> np.random.Generator:
     """The generator that belongs to a seed and a place."""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
+
+
+def numbered(name: str, shape: tuple[int, ...]) -> list[str]:
+    """Names of the values of an array of this shape, name[i,j]; of a number the name itself."""
+    return [
+        f"{name}[{','.join(map(str, index))}]" if shape else name for index in np.ndindex(*shape)
+    ]
 
 
 def called_with(names: tuple[str, ...], row: Array) -> str:

@@ -11,6 +11,7 @@ from functools import partial
 
 from invgan.errors import InputError
 from invgan.gallery.algebraic import root_ratio_problem, rosenbrock_10_problem, rosenbrock_problem
+from invgan.gallery.fields import super_resolution_problem
 from invgan.gallery.gaussian import deconvolution_problem, linear_gaussian_problem
 from invgan.gallery.images import blob_problem
 from invgan.gallery.mechanics import (
@@ -50,6 +51,7 @@ POSTERIOR: Mapping[str, Callable[[], GalleryProblem]] = {
     "two-branches": two_branches_problem,
     "fifty": fifty_problem,
     "blob": blob_problem,
+    "super-resolution": super_resolution_problem,
     "hodgkin-huxley": hodgkin_huxley_problem,
     "hodgkin-huxley-trace": hodgkin_huxley_trace_problem,
 }

@@ -50,7 +50,7 @@ class CodeReader(nn.Module):
         self.codes, self.weight = codes, weight
         self.network = perceptron(features + outputs, codes, hidden, layers)
 
-    def forward(self, z: Tensor, y: Tensor, u: Tensor) -> Tensor:
+    def forward(self, z: Tensor, y: Tensor, u: Tensor, real: Tensor) -> Tensor:
         """Mean of -log Q (nats): log k less the bound, for draws u that were made from z and y."""
         logits = self.network(torch.cat([u, y], dim=1))
         return cross_entropy(logits.float(), z[:, -self.codes :])
@@ -60,7 +60,7 @@ class CodeReader(nn.Module):
         """The same for held-out outputs, with the same noise at every call."""
         rng, y = generator_on(heldout.y.device, _SEED), heldout.y[:_MOST]
         z = generator.latent(len(y), rng)
-        return float(self(z, y, generator(z, y)))
+        return float(self(z, y, generator(z, y), heldout.u[:_MOST]))
 
 
 def check_code(code: int | None, codes: int) -> None:

@@ -33,10 +33,12 @@ _UNITS, _READ = 200, 1600
 _KERNEL = 5
 
 
-def dcgan_generator(inputs: int, features: int, size: Size, form: NetworkConfig) -> nn.Module:
-    """Latent numbers and outputs (n, I) to draws (n, E); of one size."""
+def dcgan_generator(
+    noise: int, outputs: int, features: int, size: Size, form: NetworkConfig
+) -> nn.Module:
+    """Latent numbers and outputs (n, K + L) to draws (n, E); of one size."""
     norm, slope = form.generator_norm, form.slope
-    steps = [*hidden_layer(blank_linear(inputs, _UNITS), _UNITS, norm, slope)]
+    steps = [*hidden_layer(blank_linear(noise + outputs, _UNITS), _UNITS, norm, slope)]
     steps.append(nn.Unflatten(1, _PLANE))
     for a, b in pairwise(_CHANNELS):
         layer = nn.ConvTranspose2d(a, b, 3, padding=1, bias=False, device="meta")
@@ -56,13 +58,15 @@ def dcgan_critic(
     return nn.Sequential(*steps, nn.Flatten(), dropout, last_layer(_READ, 1, norm))
 
 
-def series_generator(inputs: int, features: int, size: Size, form: NetworkConfig) -> nn.Module:
-    """Latent numbers and outputs (n, I) to draws (n, E) of C series."""
+def series_generator(
+    noise: int, outputs: int, features: int, size: Size, form: NetworkConfig
+) -> nn.Module:
+    """Latent numbers and outputs (n, K + L) to draws (n, E) of C series."""
     norm, slope, stages = form.generator_norm, form.slope, size[1] - 1
     length, width = _length(features, form.channels), max(size[0] // 2, 1)
     start = -(-length >> stages)
     opening = width * start
-    steps = hidden_layer(blank_linear(inputs, opening), opening, norm, slope)
+    steps = hidden_layer(blank_linear(noise + outputs, opening), opening, norm, slope)
     steps.append(nn.Unflatten(1, (width, start)))
     for _ in range(stages):
         steps.append(nn.Upsample(scale_factor=2))

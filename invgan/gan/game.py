@@ -18,6 +18,7 @@ from operator import add
 import torch
 from torch import Tensor
 
+from invgan.gan.content import Outputs
 from invgan.gan.evidence import evidence
 from invgan.gan.judge import divergence
 from invgan.gan.likelihood import descend
@@ -25,7 +26,7 @@ from invgan.gan.networks import Generator
 from invgan.gan.packing import packed
 from invgan.gan.players import build_players, precision
 from invgan.gan.rules import build_rules
-from invgan.gan.stage import Pairs, decay
+from invgan.gan.stage import Column, Pairs, Source, decay
 from invgan.settings import TrainConfig
 
 __all__ = ["GameStage"]
@@ -47,13 +48,14 @@ class GameStage:
     name = "gan"
 
     def __init__(
-        self, pairs: Pairs, selection: Pairs, config: TrainConfig, rng: torch.Generator
-    ) -> None:
+        self, pairs: Source[Column], selection: Pairs, config: TrainConfig, rng: torch.Generator,
+        push: Outputs | None = None,
+    ) -> None:  # fmt: skip
         self._pairs, self._selection, self._config = pairs, selection, config
         self._rules, rate = build_rules(config), config.learning_rate
         self._rates = config.generator_rate or rate, config.critic_rate or rate
         self._longest = config.clip or math.inf
-        players = build_players(config, pairs, rng)
+        players = build_players(config, pairs, rng, push)
         self._generator, self._critic = players.generator, players.critic
         self._terms, self.kept = players.terms, players.kept
         self._of_generator, self._of_critic = players.of_generator, players.of_critic
@@ -115,7 +117,7 @@ class GameStage:
             u, y, z, fake = self._round()
             a, b = self._critic(torch.cat([u, fake]), torch.cat([y, y])).float().chunk(2)
             loss = self._rules.loss.generator(a, b)
-            terms = [term(z, y, fake) for term in self._terms]
+            terms = [term(z, y, fake, u) for term in self._terms]
         weighed = [term.weight * value for term, value in zip(self._terms, terms, strict=True)]
         total = _sum([loss, *weighed])
         norm = descend(self._of_generator, total, self._rates[0] * share, self._longest)

@@ -8,6 +8,7 @@ critic's turns draws and outputs into a score. Both take what they condition on 
 | mlp | leaky layers of equal width | the same |
 | dcgan | a plane of 10 x 10, four transposed convolutions | the same way back |
 | conv1d | a short series, doubled in length again and again | halved again and again |
+| srgan | residual blocks on a coarse grid, doubled to that of the field | halved again and again |
 
 By default the generator starts as the identity on the first E of its K noise coordinates (its last
 layer is zero), so that before the first step its draws are those of the head it refines.
@@ -28,7 +29,8 @@ from invgan.errors import InputError
 from invgan.gan.convolutions import dcgan_critic, dcgan_generator, series_critic, series_generator
 from invgan.gan.layers import REFERENCE, Dropout, Referenced
 from invgan.gan.perceptrons import mlp_critic, mlp_generator
-from invgan.settings import NetworkConfig, TrainConfig
+from invgan.gan.srgan import srgan_critic, srgan_generator
+from invgan.settings import NetworkConfig, TrainConfig, doublings
 
 __all__ = [
     "CRITICS",
@@ -38,27 +40,31 @@ __all__ = [
     "build_critic",
     "build_generator",
     "check_networks",
+    "fitted",
     "initialise",
     "latent_size",
     "linear_layers",
 ]
 
 Size = tuple[int, int]
+Shape = tuple[int, int, int]
 
 _BEYOND = 1.05
 _FEWEST_LATENT = 4
 _PLAIN = NetworkConfig()
 
 
-GENERATORS: dict[str, Callable[[int, int, Size, NetworkConfig], nn.Module]] = {
+GENERATORS: dict[str, Callable[[int, int, int, Size, NetworkConfig], nn.Module]] = {
     "mlp": mlp_generator,
     "dcgan": dcgan_generator,
     "conv1d": series_generator,
+    "srgan": srgan_generator,
 }
 CRITICS: dict[str, Callable[[int, int, Size, NetworkConfig, Dropout], nn.Module]] = {
     "mlp": mlp_critic,
     "dcgan": dcgan_critic,
     "conv1d": series_critic,
+    "srgan": srgan_critic,
 }
 
 
@@ -103,7 +109,7 @@ class Generator(nn.Module):
                 f"set train.network.noise_size to {features} or more, or output to linear"
             )
         inputs = noise + codes + outputs
-        body = GENERATORS[form.kind](inputs, features, (hidden, layers), form)
+        body = GENERATORS[form.kind](noise + codes, outputs, features, (hidden, layers), form)
         self.network = Referenced(body, inputs) if form.generator_norm == "virtual" else body
         if form.output == "tanh":
             self.register_buffer("low", -torch.ones(features))
@@ -199,13 +205,40 @@ def build_critic(config: TrainConfig, features: int, outputs: int, rng: torch.Ge
     return Critic(features, outputs, hidden, config.layers, config.network, config.packing, rng)
 
 
-def check_networks(config: TrainConfig, features: int) -> None:
-    """Refuse networks that do not fit parameters e (n, E), before anything is trained.
+def fitted(config: TrainConfig, field: Shape | None, outputs: Shape | None) -> TrainConfig:
+    """The settings with what fields decide, where they leave it open: a head, a srgan's shapes.
+
+    An autoregressive flow would draw one pixel after the other, so the head is the regression.
+
+    Args:
+        config: settings.
+        field: (C, H, W) of the parameters where they are a field.
+        outputs: (c, h, w) of the first outputs where they are one; taken for a coarse field if the
+            sides of the other are powers of two of it, and no embedding comes between.
+    """
+    form = config.network
+    if field and config.head == "auto":
+        head = "regression" if config.embedding.kind == "none" else "none"
+        config = config.model_copy(update={"head": head})
+    if form.kind != "srgan":
+        return config
+    field, coarse = form.field or field, form.coarse
+    if coarse is None and field and outputs and config.embedding.kind == "none":
+        coarse = None if doublings(outputs, field) is None else outputs
+    found = NetworkConfig(**{**form.model_dump(), "field": field, "coarse": coarse})
+    return config.model_copy(update={"network": found})
+
+
+def check_networks(config: TrainConfig, features: int, outputs: int) -> None:
+    """Refuse networks that do not fit e (n, E) and y (n, L), before anything is trained.
 
     Raises:
-        InputError: there is too little noise for them, or they are no series of equal length.
+        InputError: there is too little noise for them, they are no series of equal length, or no
+            fields of the shapes that the settings name.
     """
-    build_generator(config, latent_size(config, features), 1, features)
+    seen = outputs if config.embedding.kind == "none" else config.embedding.features
+    build_generator(config, latent_size(config, features), seen, features)
+    build_critic(config, features, seen, torch.Generator())
 
 
 def linear_layers(module: nn.Module) -> list[Any]:

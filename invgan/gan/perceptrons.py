@@ -52,11 +52,14 @@ def perceptron(
     return nn.Sequential(*steps, end)
 
 
-def mlp_generator(inputs: int, features: int, size: Size, form: NetworkConfig) -> nn.Module:
-    """Latent numbers and outputs (n, I) to draws (n, E)."""
+def mlp_generator(
+    noise: int, outputs: int, features: int, size: Size, form: NetworkConfig
+) -> nn.Module:
+    """Latent numbers and outputs (n, K + L) to draws (n, E)."""
     return perceptron(
-        inputs, features, *size, norm=form.generator_norm, slope=form.slope, residual=form.residual
-    )
+        noise + outputs, features, *size, norm=form.generator_norm, slope=form.slope,
+        residual=form.residual,
+    )  # fmt: skip
 
 
 def mlp_critic(

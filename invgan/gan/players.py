@@ -1,7 +1,8 @@
 """Who plays the game that the settings name: networks, their optimisers, and further terms.
 
 A term is asked of the generator's draws beside what the critic says: a loss with parameters of its
-own, which are trained with the generator's. The information of a code is one.
+own, which are trained with the generator's. The information of a code is one, the content that
+draws share with real parameters another.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from invgan.gan.checkpoint import State
 from invgan.gan.codes import CodeReader
+from invgan.gan.content import Content, Outputs
 from invgan.gan.networks import (
     Critic,
     Generator,
@@ -25,7 +27,7 @@ from invgan.gan.networks import (
     initialise,
     latent_size,
 )
-from invgan.gan.stage import Pairs
+from invgan.gan.stage import Column, Pairs, Source
 from invgan.settings import TrainConfig
 
 __all__ = ["OPTIMISERS", "Players", "Term", "build_players", "precision"]
@@ -45,12 +47,15 @@ class Term(Protocol):
     column: str
     weight: float
 
-    def __call__(self, z: Tensor, y: Tensor, u: Tensor) -> Tensor:
-        """Its loss, for draws u (n, E) that were made from z (n, K) and y (n, L)."""
+    def __call__(self, z: Tensor, y: Tensor, u: Tensor, real: Tensor) -> Tensor:
+        """Its loss, for draws u (n, E) that were made from z (n, K) and y (n, L).
+
+        The real parameters (n, E) of the same y stand beside them.
+        """
         ...
 
     def measure(self, generator: Generator, heldout: Pairs) -> float:
-        """Its loss on held-out outputs."""
+        """Its loss on held-out pairs."""
         ...
 
 
@@ -90,13 +95,16 @@ class Players:
         return State(networks, {"generator": self.of_generator, "critic": self.of_critic}, rng)
 
 
-def build_players(config: TrainConfig, pairs: Pairs, rng: torch.Generator) -> Players:
+def build_players(
+    config: TrainConfig, pairs: Source[Column], rng: torch.Generator, push: Outputs | None = None
+) -> Players:
     """New players for these pairs, on their device.
 
     Args:
         config: settings.
         pairs: training pairs.
         rng: of the game; the seed of the weights is its first one.
+        push: outputs of draws, where their content is compared by these.
     """
     features, outputs, device = pairs.u.shape[1], pairs.y.shape[1], pairs.u.device
     weights = torch.Generator().manual_seed(rng.initial_seed())
@@ -107,10 +115,12 @@ def build_players(config: TrainConfig, pairs: Pairs, rng: torch.Generator) -> Pl
         CodeReader(features, outputs, config.codes, *size, config.code_weight)
         for _ in range(config.codes > 0)
     )
+    if config.content_weight:
+        modules.append(Content(config.content_weight, push))
     for network in (generator, critic, *modules):
         initialise(network, weights)
         network.to(device)
-    generator.prepare(pairs.u, pairs.y, weights)
+    generator.prepare(*pairs.some(), weights)
     kept = copy.deepcopy(generator)
     fused = device.type in ("cpu", "cuda")
     of_generator, of_critic = (

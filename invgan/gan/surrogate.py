@@ -19,7 +19,7 @@ is exact where it will be asked, and no simulation is so far off that it rules t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self, cast
 
@@ -28,10 +28,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from invgan.errors import InputError
 from invgan.gan.checkpoint import State
 from invgan.gan.device import to_tensor
 from invgan.gan.heads import FlowHead, build_head
+from invgan.gan.known import Differentiable, Known
 from invgan.gan.layers import blank_linear
 from invgan.gan.likelihood import LikelihoodStage, descend
 from invgan.gan.networks import initialise
@@ -52,11 +52,8 @@ __all__ = [
 ]
 
 Array = NDArray[np.float64]
-Differentiable = Callable[[Tensor], Tensor]
-"""A model in torch: parameters (n, D) to outputs (n, L), both in the user's units."""
 
 _LEAST_SPREAD = 1e-3
-_TABLE = np.linspace(-6, 6, 4097)
 _LARGEST_GRADIENT = 5.0
 _SMOOTHING = 0.05
 
@@ -92,8 +89,11 @@ class TargetScale:
         """Some columns alone: y (n, len(index)) as t."""
         maps = [self.scores.maps[j] for j in index]
         s = np.stack([np.clip(m(y[:, k]), -6, 6) for k, m in enumerate(maps)], axis=1)
-        chosen = list(index)
-        return np.asarray(np.arcsinh((s - self.centre[chosen]) / self.spread[chosen]))
+        return self.of_scores(s, list(index))
+
+    def of_scores(self, s: Array, index: Sequence[int] | slice = slice(None)) -> Array:
+        """Normal scores s (n, len(index)) of these columns as t."""
+        return np.asarray(np.arcsinh((s - self.centre[index]) / self.spread[index]))
 
 
 class Surrogate(nn.Module):
@@ -143,41 +143,19 @@ class FlowSurrogate(Surrogate):
 
 
 class KnownModel(Surrogate):
-    """The user's own torch model between the network's scales.
-
-    Both scales are read from dense tables by straight lines, so that gradients pass.
-    """
+    """The user's own torch model between the network's scales."""
 
     def __init__(
         self, model: Differentiable, parameters: ParameterScaling, scale: TargetScale
     ) -> None:
         super().__init__()
-        if parameters.simplex:
-            raise InputError(
-                "a differentiable model of proportions is not supported; leave differentiable "
-                "out, and the model is learnt from its simulations"
-            )
         self.noise = 0
-        self._model = model
-        grid = np.repeat(_TABLE[:, None], parameters.dimension, axis=1)
-        x = parameters.to_parameters(grid)
-        y = np.stack([m.inverse(_TABLE) for m in scale.scores.maps], axis=1)
-        t = np.arcsinh((_TABLE[:, None] - scale.centre) / scale.spread)
-        for name, table in (("e", grid), ("x", x), ("y", y), ("t", t)):
-            self.register_buffer(f"{name}_table", torch.as_tensor(table.T.copy()))
+        maps = scale.scores.maps
+        self._known = Known(model, parameters, maps, scale.of_scores)
 
     def forward(self, e: Tensor, n: Tensor) -> Tensor:
         """Outputs t (n, L)."""
-        x = _read_table(e.double(), self.get_buffer("e_table"), self.get_buffer("x_table"))
-        y = self._model(x)
-        wanted = (len(e), len(self.get_buffer("y_table")))
-        if not isinstance(y, Tensor) or y.shape != wanted:
-            raise InputError(
-                f"the differentiable model turned parameters {tuple(x.shape)} into "
-                f"{tuple(getattr(y, 'shape', ()))}; expected a tensor {wanted}"
-            )
-        table = self.get_buffer("y_table"), self.get_buffer("t_table")
-        return _read_table(y.double(), *table).to(e.dtype)
+        return cast(Tensor, self._known(e))
 
 
 class RegressionStage:
@@ -267,12 +245,3 @@ def pairs_for(
     """Simulations as pairs (t, e) on the device."""
     t, e = scale.to_network(y), parameters.to_network(x)
     return Pairs(to_tensor(t, place), to_tensor(e, place))
-
-
-def _read_table(values: Tensor, knots: Tensor, images: Tensor) -> Tensor:
-    """Piecewise linear images of values (n, C), a table (C, K) for each column."""
-    v = values.T.contiguous()
-    cell = torch.searchsorted(knots, v.detach()).clamp(1, knots.shape[1] - 1)
-    a, b = knots.gather(1, cell - 1), knots.gather(1, cell)
-    fa, fb = images.gather(1, cell - 1), images.gather(1, cell)
-    return (fa + (fb - fa) * ((v.clamp(knots[:, :1], knots[:, -1:]) - a) / (b - a))).T

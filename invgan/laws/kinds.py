@@ -6,12 +6,13 @@ scipy.stats, or the joint law of `invgan.priors`, that they define.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from scipy import stats
 
+from invgan.fields import GaussianField
 from invgan.priors import Dirichlet, MultivariateNormal
 from invgan.settings import Section, SettingError, number, short, unknown
 
@@ -193,7 +194,30 @@ class Proportions(Section):
         return Dirichlet(self.alpha, self.names)
 
 
-JOINT: dict[str, type[Section]] = {"multivariate_normal": JointNormal, "dirichlet": Proportions}
+class RandomField(Section):
+    """A field of correlated normal values on a regular grid."""
+
+    shape: list[int] = Field(description="[height, width], or [channels, height, width]")
+    length: float = Field(gt=0, description="correlation length in pixels")
+    sd: float = Field(default=1.0, gt=0, description="standard deviation of every value")
+    mean: float = Field(default=0.0, description="mean of every value")
+    kernel: Literal["exponential", "matern32", "gaussian"] = Field(
+        default="exponential", description="covariance: exponential, matern32 or gaussian"
+    )
+    name: str = Field(default="x", min_length=1, description="name of the field")
+
+    def law(self) -> GaussianField:
+        """The law that the arguments define."""
+        return GaussianField(
+            self.shape, self.length, sd=self.sd, mean=self.mean, kernel=self.kernel, name=self.name
+        )
+
+
+JOINT: dict[str, type[Section]] = {
+    "multivariate_normal": JointNormal,
+    "dirichlet": Proportions,
+    "gaussian_field": RandomField,
+}
 """The laws of several values at once."""
 
 LAWS: dict[str, type[Section]] = {

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from invgan.plots.answer import plot_answer
 from invgan.plots.calibration import MAX_RANKS, plot_calibration
 from invgan.plots.columns import strongest
+from invgan.plots.fields import plot_fields
 from invgan.plots.figure6 import plot_figure6
 from invgan.plots.history import LEAST_DIVERGENCE, plot_history
 from invgan.plots.pairs import MAX_CORNER, plot_corner
@@ -28,6 +29,7 @@ __all__ = [
     "plot_answer",
     "plot_calibration",
     "plot_corner",
+    "plot_fields",
     "plot_figure6",
     "plot_history",
     "plot_pushforward",

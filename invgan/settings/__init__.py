@@ -3,7 +3,7 @@
 The defaults are one set for all problems, chosen by measurement (docs/benchmarks.md).
 """
 
-from invgan.settings.networks import AXES, ONE_CHANNEL, EmbeddingConfig, NetworkConfig
+from invgan.settings.networks import AXES, ONE_CHANNEL, EmbeddingConfig, NetworkConfig, doublings
 from invgan.settings.section import Section, SettingError, number, sentence, short, unknown
 from invgan.settings.stages import McmcConfig, SampleConfig, SimulateConfig
 from invgan.settings.training import LABELLED, PAIRED, TrainConfig
@@ -21,6 +21,7 @@ __all__ = [
     "SettingError",
     "SimulateConfig",
     "TrainConfig",
+    "doublings",
     "number",
     "sentence",
     "short",

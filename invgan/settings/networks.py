@@ -8,7 +8,9 @@ from pydantic import Field, model_validator
 
 from invgan.settings.section import Section, SettingError
 
-__all__ = ["AXES", "ONE_CHANNEL", "EmbeddingConfig", "NetworkConfig"]
+__all__ = ["AXES", "ONE_CHANNEL", "EmbeddingConfig", "NetworkConfig", "doublings"]
+
+Shape = tuple[int, int, int]
 
 AXES = {
     "conv1d": ("channels", "length"),
@@ -71,10 +73,11 @@ class EmbeddingConfig(Section):
 class NetworkConfig(Section):
     """The networks of the game: generator and critic."""
 
-    kind: Literal["mlp", "dcgan", "conv1d"] = Field(
+    kind: Literal["mlp", "dcgan", "conv1d", "srgan"] = Field(
         default="mlp",
         description="mlp; dcgan (four convolutions over a 10 x 10 plane); conv1d, for parameters "
-        "that are a time series",
+        "that are a time series; srgan, for parameters that are a field, whose generator and "
+        "critic have a quarter as many channels at the finest grid as there are hidden units",
     )
     norm: Literal["auto", "none", "batch", "layer", "spectral", "virtual"] = Field(
         default="auto",
@@ -110,6 +113,18 @@ class NetworkConfig(Section):
     channels: int = Field(
         default=1, ge=1, description="time series that the parameters of a conv1d are, one by one"
     )
+    field: tuple[int, int, int] | None = Field(
+        default=None,
+        description="of a srgan: [channels, height, width] that the parameters are; where left out "
+        "the shape of the prior's fields",
+    )
+    coarse: tuple[int, int, int] | None = Field(
+        default=None,
+        description="of a srgan: [channels, height, width] of the coarse field that the first "
+        "outputs are, each side that of the field halved again and again; where left out that of "
+        "the observed fields if they are such ones, else there is no field among the outputs",
+    )
+    blocks: int = Field(default=4, ge=0, description="residual blocks of a srgan's generator")
     noise: Literal["normal", "uniform"] = Field(
         default="normal",
         description="law of the latent numbers: standard normal, or uniform from -1 to 1",
@@ -135,6 +150,28 @@ class NetworkConfig(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _fields(self) -> Self:
+        for name, shape in (("field", self.field), ("coarse", self.coarse)):
+            if shape is None:
+                continue
+            if self.kind != "srgan":
+                raise SettingError(
+                    (name,), f"has no meaning for kind {self.kind}; got {list(shape)}"
+                )
+            if min(shape) < 1:
+                raise SettingError(
+                    (name,),
+                    f"must be [channels, height, width], each 1 or more; got {list(shape)}",
+                )
+        if self.field and self.coarse and doublings(self.coarse, self.field) is None:
+            raise SettingError(
+                ("coarse",),
+                f"must have both sides of the field, {self.field[1]} x {self.field[2]}, divided by "
+                f"one power of two; got {self.coarse[1]} x {self.coarse[2]}",
+            )
+        return self
+
     @property
     def generator_norm(self) -> str:
         """The norm of the generator, where the kind of network decides too."""
@@ -146,3 +183,10 @@ class NetworkConfig(Section):
         """The critic's dropout, where the kind of network decides too."""
         usual = 0.2 if self.kind == "dcgan" else 0.0
         return usual if self.dropout is None else self.dropout
+
+
+def doublings(coarse: Shape, field: Shape) -> int | None:
+    """How often both sides of a coarse field are doubled to give those of a fine one, or None."""
+    times = max(field[1] // coarse[1], 1).bit_length() - 1
+    fits = (coarse[1] << times, coarse[2] << times) == field[1:]
+    return times if fits else None

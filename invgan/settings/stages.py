@@ -29,6 +29,12 @@ class SimulateConfig(Section):
     miss: float = Field(
         default=1e-3, gt=0, lt=0.1, description="share of the answer that a round may cut off"
     )
+    memory: float = Field(
+        default=2.0,
+        ge=0,
+        description="GB of simulations that are held in memory; more stay on the disk, where "
+        "training reads them",
+    )
     design: Literal["random", "sobol"] = Field(
         default="random",
         description="independent draws, or Sobol points, which fill independent laws evenly",

@@ -9,9 +9,10 @@ from pydantic import Field, model_validator
 from invgan.settings.networks import EmbeddingConfig, NetworkConfig
 from invgan.settings.section import Section, SettingError
 
-__all__ = ["LABELLED", "PAIRED", "TrainConfig"]
+__all__ = ["LABELLED", "PAIRED", "REGRESSED", "TrainConfig"]
 
 PAIRED = ("relativistic",)
+REGRESSED = ("linear", "regression")
 LABELLED = ("minimax", "nonsaturating", "least_squares")
 
 
@@ -26,10 +27,10 @@ class TrainConfig(Section):
         default_factory=EmbeddingConfig,
         description="the network that summarises structured outputs, trained with the head",
     )
-    head: Literal["auto", "flow", "small", "linear", "gaussian", "none"] = Field(
+    head: Literal["auto", "flow", "small", "linear", "regression", "gaussian", "none"] = Field(
         default="auto",
         description="density fitted by likelihood before the game; auto: linear, small or "
-        "flow, whichever held-out pairs like best",
+        "flow, whichever held-out pairs like best, of fields the regression",
     )
     members: int | None = Field(
         default=None,
@@ -102,6 +103,18 @@ class TrainConfig(Section):
     code_weight: float = Field(
         default=1.0, ge=0, description="weight of the information that draws hold of their code"
     )
+    content_weight: float = Field(
+        default=0.0,
+        ge=0,
+        description="weight of the content loss, the distance of a draw from the real parameters "
+        "of its outputs, which biases a posterior: it draws all draws to one",
+    )
+    content: Literal["auto", "outputs", "pixels"] = Field(
+        default="auto",
+        description="what the content loss compares: pixels, the parameters themselves; outputs, "
+        "those of the model; auto: outputs where the model can be differentiated, which is a torch "
+        "model without noise of its own, else pixels",
+    )
     optimiser: Literal["adam", "rmsprop", "sgd"] = Field(
         default="adam", description="of generator and critic"
     )
@@ -164,6 +177,12 @@ class TrainConfig(Section):
                 ("real_label",),
                 f"has no meaning for the {self.loss} loss, which knows no labels; choose one of "
                 f"{', '.join(LABELLED)}",
+            )
+        if self.head in REGRESSED and self.embedding.kind != "none":
+            raise SettingError(
+                ("head",),
+                f"{self.head} is a regression on the outputs themselves and takes no embedding; "
+                "choose another head, or embedding.kind none",
             )
         if self.codes == 1:
             raise SettingError(("codes",), "must be 2 or more kinds, or 0 for none; got 1")

@@ -70,7 +70,7 @@ def caller_of(problem: Problem) -> Caller:
     return Caller(
         problem.model, problem.prior.names, problem.outputs,
         unnamed and problem.outputs == default_names(len(problem.outputs)), problem.vectorized,
-        problem.stochastic, problem.runs_per_row,
+        problem.stochastic, problem.runs_per_row, problem.field,
     )  # fmt: skip
 
 
