@@ -12,6 +12,7 @@ from scipy.special import ndtr, ndtri
 
 from invgan.checks import compare, validate
 from invgan.errors import InputError, OutsideError
+from invgan.health import FAILURES, Health
 from invgan.predictability import check_predictability, explained
 from invgan.priors import Prior
 from invgan.problem import Problem
@@ -57,6 +58,28 @@ def test_exact_draws_pass(seed: int, sum_problem: Problem, sum_simulations: Simu
         "KS", "Wasserstein-1 / sd", "energy distance", "C2ST", "KL gap", "self-consistency KS",
         "answer against inverse KS", "answer against simulations KS",
     } <= {m.name for m in found.measures}  # fmt: skip
+
+
+COLLAPSED = Health("mode collapse", {"narrowest": 0.2}, FAILURES["mode collapse"], False)
+SWUNG = Health("oscillation", {"swing": 0.4}, FAILURES["oscillation"], False)
+
+
+def test_a_failed_game_is_a_reservation_and_no_verdict(sum_problem: Problem) -> None:
+    """What the figures cannot see is said; what they see is a failure whatever the game did."""
+    exact, shifted = draws(exact_sum(2000, 1)), draws(exact_sum(2000, 1) + 0.1)
+    plain, doubted = (
+        validate(sum_problem, exact, seed=1, doubts=doubts) for doubts in ((), (COLLAPSED,))
+    )
+    assert plain.verdict == doubted.verdict == "consistent"
+    assert doubted.measures == plain.measures
+    assert doubted.reasons[:-1] == plain.reasons
+    assert doubted.reasons[-1].startswith("with a reservation: the history of the game")
+    assert "mode collapse: draws spread 20% as far as real parameters" in doubted.reasons[-1]
+    assert "train.packing" in doubted.reasons[-1]
+    wrong = validate(sum_problem, shifted, seed=1, doubts=(COLLAPSED, SWUNG))
+    assert wrong.verdict == "not consistent"
+    assert wrong.reasons[-1].startswith("the history of the game")
+    assert wrong.reasons[-1].endswith("those of other members say: oscillation")
 
 
 def test_a_shift_is_caught(sum_problem: Problem) -> None:

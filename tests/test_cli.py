@@ -244,10 +244,24 @@ def test_a_terminal_gets_a_bar_with_the_time_left(
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     with progress("train") as advance:
         advance(300, 600)
+        advance.tell("game 300: critic 1.39, [bold]healthy")
     shown = capsys.readouterr()
     assert shown.out == ""
     assert "train" in shown.err
     assert "300/600" in shown.err
+    assert "critic 1.39," in "".join(shown.err.split("\n"))
+
+
+def test_elsewhere_a_line_ends_with_what_was_told_last(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress("train") as advance:
+        advance.tell("game 50: not yet trained")
+        advance.tell("game 100: healthy")
+    with progress("simulate") as advance:
+        advance(1, 2)
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("train ... ")
+    assert first.endswith(" seconds (game 100: healthy)")
+    assert second.endswith(" seconds")
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import SMALL
 from scipy import stats
 
 from invgan.errors import InputError
@@ -16,8 +17,10 @@ from invgan.gan.member import Estimator
 from invgan.gan.networks import Generator, initialise
 from invgan.gan.stage import Pairs
 from invgan.gan.temper import temper_together
+from invgan.health import diagnose, standing
 from invgan.priors import Prior
 from invgan.problem import Problem
+from invgan.samples import Simulations
 from invgan.settings import EmbeddingConfig, TrainConfig
 from invgan.simulation import simulate
 
@@ -255,6 +258,21 @@ def test_a_game_that_failed_is_played_again_and_never_for_the_worse() -> None:
     assert info["restarts"]
     assert info["restarts"][0]["changed"]["learning_rate"] == [20.0, 2.0]
     assert info["divergence"] <= min(min(r["heldout"]) for r in info["restarts"])
+
+
+def test_a_watcher_sees_every_evaluation_and_changes_nothing(
+    sum_problem: Problem, sum_simulations: Simulations, sum_inverse: Inverse
+) -> None:
+    seen = []
+    watched = train(
+        sum_problem, sum_simulations, SMALL, seed=2, device="cpu",
+        watch=lambda rows: seen.append((len(rows), rows[-1]["phase"], standing(rows))),
+    )  # fmt: skip
+    assert watched.history == sum_inverse.history
+    judged = [r for r in watched.history if "heldout" in r and r["step"] > 0]
+    assert [phase for _, phase, _ in seen] == [r["phase"] for r in judged]
+    assert seen[-1][2].startswith(f"game {SMALL.steps}: critic ")
+    assert seen[-1][2].endswith(diagnose(watched.history).name)
 
 
 def test_a_game_that_went_well_is_played_once(sum_inverse: Inverse) -> None:

@@ -20,10 +20,12 @@ import numpy as np
 import pytest
 import yaml
 from click.testing import CliRunner
+from scipy import stats
 
 from invgan.cli import main
 from invgan.config import build_problem, load_config
 from invgan.models import ode_model
+from invgan.samples import Samples
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SMALL = {
@@ -36,7 +38,12 @@ SMALL_OPTIONS = [
     *("--n", "2000", "--head-steps", "60", "--steps", "40", "--evaluations", "1"),
     *("--draws", "500", "--mcmc-steps", "60"),
 ]
-FEW = SMALL | {"simulate": {"n": 300}, "sample": {"n": 100}, "mcmc": {"enabled": False}}
+FEW = SMALL | {
+    "simulate": {"n": 300},
+    "train": SMALL["train"] | {"members": 1},
+    "sample": {"n": 100},
+    "mcmc": {"enabled": False},
+}
 FEW_OPTIONS = [
     *("--n", "300", "--head-steps", "40", "--steps", "20", "--evaluations", "1", "--draws", "100")
 ]
@@ -154,7 +161,7 @@ def test_the_committed_observations_are_what_the_script_makes(
 needs_awk = pytest.mark.skipif(shutil.which("awk") is None, reason="needs awk")
 
 
-@pytest.mark.parametrize("name", [pytest.param("external", marks=needs_awk), "ode"])
+@pytest.mark.parametrize("name", [pytest.param("external", marks=needs_awk), "ode", "cluster"])
 def test_an_example_of_another_kind_of_model_runs(name: str, tmp_path: Path) -> None:
     out = solve_small(EXAMPLES / name / "config.yml", tmp_path, FEW)
     results = json.loads((out / "results.json").read_text(encoding="utf-8"))
@@ -165,7 +172,11 @@ def test_an_example_of_another_kind_of_model_runs(name: str, tmp_path: Path) -> 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "shown"),
-    [pytest.param("external", "reaeration", marks=needs_awk), ("ode", "beta/gamma")],
+    [
+        pytest.param("external", "reaeration", marks=needs_awk),
+        ("ode", "beta/gamma"),
+        ("cluster", "decay"),
+    ],
 )
 def test_their_scripts_print_the_truth(name: str, shown: str, tmp_path: Path) -> None:
     more = ["--mcmc-steps", "20"] if name == "ode" else []
@@ -175,7 +186,37 @@ def test_their_scripts_print_the_truth(name: str, shown: str, tmp_path: Path) ->
     assert "truth" in said
 
 
-@pytest.mark.parametrize("name", ["external", "ode"])
+@pytest.mark.slow
+def test_a_scheduler_is_named_by_its_address_and_changes_nothing(tmp_path: Path) -> None:
+    from distributed import LocalCluster
+
+    answers = []
+    with LocalCluster(2, threads_per_worker=1, dashboard_address=None) as cluster:
+        for workers in (f"dask:{cluster.scheduler_address}", "serial"):
+            small = FEW | {"simulate": {"n": 300, "workers": workers}}
+            folder = tmp_path / workers[:4]
+            folder.mkdir()
+            out = solve_small(EXAMPLES / "cluster" / "config.yml", folder, small)
+            answers.append(Samples.load(out / "samples.npz"))
+    assert np.array_equal(answers[0].x, answers[1].x)
+    assert np.array_equal(answers[0].y, answers[1].y)
+
+
+def test_the_cells_molecules_follow_their_law(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = module_of(EXAMPLES / "cluster" / "model.py", monkeypatch)
+    rng = np.random.default_rng(1)
+    seen = [model.counts(np.array([2.0, 0.2]), rng) for _ in range(1500)]
+    for minute in model.MINUTES:
+        found = np.array([row[f"m{minute:g}"] for row in seen])
+        mean = 10 * (1 - np.exp(-0.2 * minute))
+        for wanted, chance in ((mean, True), (1.15 * mean, False)):
+            edges = [0, *stats.poisson.ppf([0.25, 0.5, 0.75], mean) + 1, np.inf]
+            expected = np.diff(stats.poisson.cdf(np.array(edges) - 1, wanted)) * len(found)
+            p = stats.chisquare(np.histogram(found, edges)[0], expected).pvalue
+            assert (p > 0.001) == chance
+
+
+@pytest.mark.parametrize("name", ["external", "ode", "cluster"])
 def test_their_committed_observations_are_what_the_scripts_make(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -243,6 +284,26 @@ def test_the_concentrations_solve_the_equation(monkeypatch: pytest.MonkeyPatch) 
         np.testing.assert_allclose(coarse[name], fine[name], rtol=1e-5)
 
 
+def test_each_code_of_the_branches_is_one_branch(tmp_path: Path) -> None:
+    path = EXAMPLES / "branches" / "config.yml"
+    own = yaml.safe_load(path.read_text(encoding="utf-8"))["train"]
+    quick = {"steps": 400, "hidden": 32, "batch_size": 256, "evaluations": 1}
+    out = solve_small(path, tmp_path, FEW | {"simulate": {"n": 4000}, "train": own | quick})
+    done = subprocess.run(
+        [sys.executable, str(path.with_name("codes.py")), str(out)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    code, speed, angle = np.loadtxt(out / "codes.csv", delimiter=",", skiprows=1).T
+    steep = [(angle[code == k] > 45).mean() for k in (0, 1)]
+    assert min(steep) < 0.05
+    assert max(steep) > 0.95
+    for share, line in zip(steep, done.stdout.splitlines(), strict=True):
+        assert f"{share:.1%} steep" in line
+    landed = speed**2 * np.sin(np.radians(2 * angle)) / 9.81
+    assert landed.mean() == pytest.approx(30, abs=1.5)
+
+
 def test_every_configuration_builds_its_problem() -> None:
     for path in EXAMPLES.glob("*/config.yml"):
         problem = build_problem(load_config(path), path.parent)
@@ -250,7 +311,7 @@ def test_every_configuration_builds_its_problem() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["rosenbrock", "custom"])
+@pytest.mark.parametrize("name", ["rosenbrock", "custom", "branches"])
 def test_an_example_is_consistent_at_its_own_settings(name: str, tmp_path: Path) -> None:
     config = EXAMPLES / name / "config.yml"
     done = subprocess.run(
@@ -261,3 +322,31 @@ def test_an_example_is_consistent_at_its_own_settings(name: str, tmp_path: Path)
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "verdict: consistent" in done.stdout
+
+
+def test_a_field_is_resolved_by_the_network_of_the_example(tmp_path: Path) -> None:
+    train = {"head": "none", "members": 1, "judge": False, "hidden": 16, "batch_size": 16,
+             "steps": 6, "evaluations": 1,
+             "network": {"kind": "srgan", "coarse": [1, 4, 4], "blocks": 1}}  # fmt: skip
+    small = {"simulate": {"n": 400}, "train": train, "sample": {"n": 200}}
+    config = EXAMPLES / "superresolution" / "config.yml"
+    chosen = load_config(config).train
+    assert (chosen.head, chosen.network.kind) == ("none", "srgan")
+    out = solve_small(config, tmp_path, small)
+    drawn = Samples.load(out / "samples.npz")
+    assert drawn.x.shape == (200, 256)
+    assert drawn.names[17] == "log k[1,1]"
+    outputs = drawn.x.reshape(-1, 4, 4, 4, 4).mean((2, 4)).reshape(-1, 16)
+    assert np.abs(outputs - drawn.y).max() < 1
+    assert "mean, some, and standard deviation" in (out / "report.html").read_text("utf-8")
+
+
+@pytest.mark.slow
+def test_the_field_script_prints_how_far_both_roads_are_from_the_exact_one(tmp_path: Path) -> None:
+    options = ["--n", "20000", "--steps", "4", "--draws", "4000"]
+    _, said = run_script(EXAMPLES / "superresolution" / "solve.py", tmp_path, options)
+    figures = [line.split() for line in said.splitlines() if line.startswith("  mean")]
+    untrained, regression = ([float(f[k]) for k in (1, 3, 5)] for f in figures)
+    assert max(regression[:2]) < 0.05
+    assert regression[2] < 0.1
+    assert untrained[0] > 0.2

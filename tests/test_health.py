@@ -13,9 +13,20 @@ import torch
 
 from invgan.errors import InputError
 from invgan.gan.evidence import evidence
+from invgan.gan.judge import divergence
 from invgan.gan.recovery import play_with_recovery, remedy
 from invgan.gan.stage import Pairs
-from invgan.health import FAILURES, Evidence, Health, Name, diagnose, diagnosis, summary
+from invgan.health import (
+    FAILURES,
+    Evidence,
+    Health,
+    Name,
+    diagnose,
+    diagnose_kept,
+    diagnosis,
+    standing,
+    summary,
+)
 from invgan.health.trace import best_wins
 from invgan.settings import SimulateConfig, TrainConfig
 
@@ -205,7 +216,40 @@ def test_the_beginning_of_a_game_is_no_failure() -> None:
     assert diagnose(rows[:1]).name == "not yet trained"
 
 
+def kept_at(number: int, **figures: Any) -> list[dict[str, Any]]:
+    """A history of which one evaluation is kept; the untrained generator was before it."""
+    rows = history(**figures)
+    for row in rows:
+        row["kept"] = row["step"] in (0, 50 * number)
+    return rows
+
+
+HEAD = [{"phase": "head", "step": 100, "training": 1.2, "heldout": 1.3, "kept": True}]
+FALLEN = {"narrowest": [1.0, 0.95, 0.95, 0.95, 0.3, 0.1, 0.1, 0.1, 0.1],
+          "heldout": [0.3, 0.05, 0.02, 0.01, 0.2, 0.4, 0.4, 0.4, 0.4],
+          "coverage": [0.5, 0.9, 0.94, 0.95, 0.4, 0.2, 0.2, 0.2, 0.2]}  # fmt: skip
+
+
+def test_what_was_kept_answers_for_what_came_before_it() -> None:
+    """A game that collapsed after its fourth evaluation, and was kept there or at its end."""
+    assert diagnose(history(**FALLEN)).name == "mode collapse"
+    early, late = (diagnose_kept(HEAD + kept_at(number, **FALLEN)) for number in (3, 8))
+    assert early is not None
+    assert early.healthy
+    assert late is not None
+    assert late.name == "mode collapse"
+
+
+def test_a_failed_game_is_no_matter_where_the_head_is_kept() -> None:
+    assert diagnose_kept(HEAD + kept_at(0, **FALLEN)) is None
+    alone = diagnose_kept(kept_at(0, **FALLEN))
+    assert alone is not None
+    assert alone.name == "mode collapse"
+
+
 def test_what_is_no_history_is_refused() -> None:
+    with pytest.raises(InputError, match="rows of figures by name"):
+        diagnose_kept(["loss"])  # type: ignore[list-item]
     with pytest.raises(InputError, match="rows of figures by name"):
         diagnose(["row"])  # type: ignore[list-item]
 
@@ -225,6 +269,20 @@ def test_the_summary_is_one_line_with_name_figures_and_remedy(
     )
 
 
+@pytest.mark.parametrize(("name", "figures"), CASES)
+def test_a_bar_is_told_step_losses_and_health(name: Name, figures: dict[str, Any]) -> None:
+    rows = history(**{**figures, "critic_loss": 0.693, "generator_loss": 0.7012})
+    more = {"phase": "gan", "step": 999, "critic_loss": 0.5}
+    said = diagnose(rows).name
+    assert standing([*HEAD, *rows, more]) == f"game 400: critic 0.693, generator 0.701, {said}"
+
+
+def test_a_bar_is_told_of_heads_too_and_of_nothing_at_first() -> None:
+    assert standing([]) == ""
+    assert standing([{"phase": "gan", "step": 20, "critic_loss": 0.7}]) == ""
+    assert standing(HEAD) == "head 100: held-out 1.3"
+
+
 def test_remedies_name_settings_that_exist() -> None:
     sections = {"train": TrainConfig.model_fields, "simulate": SimulateConfig.model_fields}
     for text in FAILURES.values():
@@ -241,6 +299,14 @@ def test_a_health_is_frozen_and_plain() -> None:
     assert json.loads(json.dumps(health.to_dict()))["name"] == "healthy"
     broken = diagnose(history(critic_loss=math.nan)).to_dict()
     assert json.loads(json.dumps(broken, allow_nan=False))["evidence"] == {"critic_loss": None}
+
+
+def test_a_health_survives_json() -> None:
+    for figures in ({}, PLANTED["blown up"][0], *PLANTED["mode collapse"]):
+        health = diagnose(history(**figures))
+        again = Health.from_dict(json.loads(json.dumps(health.to_dict())))
+        assert summary(again) == summary(health)
+        assert again.to_dict() == health.to_dict()
 
 
 def test_the_best_critic_wins_as_often_as_its_entropy_allows() -> None:
@@ -417,6 +483,18 @@ def test_draws_that_are_not_finite_are_blown_up() -> None:
     assert diagnose([{**found, "heldout": 0.3}]).name == "blown up"
 
 
+@pytest.mark.parametrize("far", [5.0, 1e6, 1e30])
+def test_draws_that_have_left_every_scale_are_told_from_real_ones(far: float) -> None:
+    """A classifier that they blind would make them the best of all."""
+    rng, blown = torch.Generator().manual_seed(0), Sampler(lambda z, y: far * z)
+    training, heldout = (
+        Pairs(torch.randn(n, 2, generator=rng), torch.randn(n, 1, generator=rng))
+        for n in (4000, 1000)
+    )
+    found = divergence(blown, training, heldout, 16)  # type: ignore[arg-type]
+    assert 0.4 < found < math.log(2)
+
+
 def health(name: Name) -> Health:
     return Health(name, {}, FAILURES.get(name, ""), name == "healthy")
 
@@ -440,6 +518,33 @@ def test_every_other_failure_has_gentler_settings() -> None:
             held = found.gamma > given.gamma or found.lipschitz > given.lipschitz
             assert slower or held or (given.penalty, found.penalty) == ("none", "auto")
             assert found.steps == given.steps
+
+
+@pytest.mark.parametrize(
+    ("name", "rates"),
+    [
+        ("critic wins", {"generator_rate": 1e-5}),
+        ("both vanish", {"critic_rate": 1e-2}),
+        ("generator wins", {"critic_rate": 1e-5}),
+        ("mode collapse", {"critic_rate": 1e-3, "generator_rate": 4e-3}),
+    ],
+)
+def test_a_side_that_won_with_the_higher_rate_plays_on_with_the_same(
+    name: Name, rates: dict[str, float]
+) -> None:
+    found = remedy(health(name), TrainConfig(**rates))
+    assert found is not None
+    assert (found.generator_rate, found.critic_rate) == (None, None)
+    swapped = {
+        "generator_rate": rates.get("critic_rate"),
+        "critic_rate": rates.get("generator_rate"),
+    }
+    other = remedy(health(name), TrainConfig(**swapped))
+    if name == "generator wins":
+        assert other is None
+    else:
+        assert other is not None
+        assert (other.generator_rate, other.critic_rate) != (None, None)
 
 
 class Story:

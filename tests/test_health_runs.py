@@ -13,12 +13,17 @@ from typing import Any
 
 import pytest
 import torch
+from scipy import stats
 
+from invgan.gan import train
 from invgan.gan.networks import Generator
 from invgan.gan.recovery import play_with_recovery
 from invgan.gan.stage import Plan
 from invgan.health import FAILURES, diagnose
+from invgan.priors import Prior
+from invgan.problem import Problem
 from invgan.settings import TrainConfig
+from invgan.simulation import simulate
 
 
 def benchmark() -> ModuleType:
@@ -61,10 +66,9 @@ def test_a_game_that_blew_up_recovers() -> None:
     def play(config: TrainConfig, start: Generator | None, attempt: int, /) -> Any:
         rates.append(config.learning_rate)
         pairs, selection = bench.pairs_of(game, FIRST)
-        stage = bench.Watched(pairs, selection, config, 4, torch.Generator().manual_seed(attempt))
+        stage = bench.Watched(pairs, selection, config, torch.Generator().manual_seed(attempt))
         if start is not None:
-            for name in ("generator", "average"):
-                stage.state.modules[name].load_state_dict(start.state_dict())
+            stage.begin_from(start)
         return stage.kept, bench.watched(stage, Plan(config.steps, 6, None))
 
     result = play_with_recovery(play, TrainConfig(**{**bench.SMALL, **game.settings}))
@@ -72,6 +76,57 @@ def test_a_game_that_blew_up_recovers() -> None:
     assert result.restarts[0]["failure"] == "blown up"
     assert result.restarts[-1]["heldout"][1] < 0.7 * result.untrained
     assert result.health.name != "blown up"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["critic wins", "mode collapse", "oscillation"])
+def test_a_game_that_failed_is_none_the_worse_for_restarts(kind: str) -> None:
+    """Held-out pairs choose among the attempts; on pairs that none has seen it is no worse too."""
+    game, seed = bench.games(kind)[0], FIRST
+    once, again = (bench.recovered(game, seed, restarts) for restarts in (0, 2))
+    assert once.health.name == kind
+    assert once.restarts == ()
+    first = again.restarts[0]
+    assert first["failure"] == kind
+    assert first["changed"]
+    assert first["heldout"][0] == figure(once)
+    assert figure(again) == min(figure(once), *(r["heldout"][1] for r in again.restarts))
+    assert bench.apart(again.kept, game, seed) <= bench.apart(once.kept, game, seed) + 0.01
+
+
+def figure(result: Any) -> float:
+    """The held-out figure of what was kept."""
+    kept: list[float] = [row["heldout"] for row in result.history if row.get("kept")]
+    return kept[-1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("failure", "settings", "share"),
+    [
+        ("critic wins", {"loss": "nonsaturating", "generator_rate": 2e-6, "critic_steps": 3,
+                         "gamma": 0.001}, 0.2),
+        ("oscillation", {"penalty": "none", "averaging": 0.0, "learning_rate": 0.05,
+                         "network": {"slope": 0.8}}, 1.0),
+    ],
+)  # fmt: skip
+def test_training_plays_a_game_that_failed_again(
+    failure: str, settings: dict[str, Any], share: float
+) -> None:
+    problem = Problem(
+        lambda x: x.sum(axis=1), Prior(a=stats.norm(), b=stats.norm()), stats.norm(0.5, 0.5)
+    )
+    simulations = simulate(problem, 4000, seed=1)
+    config = {**bench.SMALL, "steps": 200, **settings}
+    once, again = (
+        train(problem, simulations, TrainConfig(**config, restarts=n), seed=1, device="cpu").info
+        for n in (0, 2)
+    )
+    assert once["restarts"] == []
+    assert once["health"]["name"] == failure
+    assert again["restarts"][0]["failure"] == failure
+    assert again["restarts"][0]["heldout"][0] == once["divergence"]
+    assert again["divergence"] <= share * once["divergence"]
 
 
 @pytest.mark.slow

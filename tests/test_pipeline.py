@@ -1,6 +1,7 @@
 """The whole run: its folder, resumption, refusals, and both questions."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -235,6 +236,24 @@ def test_a_failed_generator_is_not_papered_over(tmp_path: Path) -> None:
     assert "not consistent" in (tmp_path / "report.html").read_text().lower()
 
 
+def test_a_game_that_failed_is_named_in_the_verdict(problem: ig.Problem, tmp_path: Path) -> None:
+    """The critic wins against a generator that hardly learns; a head would have been kept."""
+    lost = {"steps": 100, "head_steps": 100, "evaluations": 4, "restarts": 0, "critic_steps": 3,
+            "generator_rate": 2e-6, "gamma": 0.001, "loss": "nonsaturating"}  # fmt: skip
+    said = {}
+    for head in ("none", "linear"):
+        small = {"mcmc": McmcConfig(enabled=False), "sample": SampleConfig(n=500)}
+        chosen = ig.Settings(**{**dict(settings(head=head, **lost)), **small})
+        solution = run(problem, tmp_path / head, settings=chosen).solve()
+        said[head] = [r for r in solution.validation.reasons if "the history of the game" in r]
+    assert solution.inverse.info["kept_step"] == 0
+    assert said["linear"] == []
+    (reason,) = said["none"]
+    assert "convergence failure, critic wins" in reason
+    page = (tmp_path / "none" / "report.html").read_text(encoding="utf-8")
+    assert "the history of the game that the generator was kept from says" in page
+
+
 def test_unexplained_observations_are_refused_before_training(tmp_path: Path) -> None:
     prior = ig.Prior(x1=stats.uniform(0, 1), x2=stats.uniform(0, 1))
     problem = ig.Problem(add, prior, stats.norm(5, 0.5))
@@ -285,9 +304,10 @@ def test_the_command_solves_and_its_folder_can_be_solved_again(tmp_path: Path) -
     assert first.exit_code in (0, 3), first.output
     assert "verdict" in first.output
     again = CliRunner().invoke(
-        main, ["solve", str(tmp_path / "out/config.yml"), "--out", str(tmp_path / "two"), "--quiet"]
+        main, ["solve", str(tmp_path / "out/config.yml"), "--out", str(tmp_path / "two")]
     )
     assert again.exit_code == first.exit_code, again.output
+    assert re.search(r"train \.\.\. .*seconds \(game \d+: critic .*, generator .*\)", again.stderr)
     results = [json.loads((tmp_path / d / "results.json").read_text()) for d in ("out", "two")]
     assert results[0]["quantiles"] == results[1]["quantiles"]
 

@@ -605,6 +605,30 @@ def test_what_is_not_known_of_training_is_not_told():
     assert len(words.training({**MEMBER, "judge": {"used": False}})) == 2
 
 
+@pytest.mark.parametrize(
+    ("train", "loss", "expected"),
+    [
+        ({"loss": "minimax"}, np.log(4), 0.0),
+        ({"loss": "minimax"}, 0.0, np.log(2)),
+        ({"loss": "nonsaturating"}, np.log(2), 0.0),
+        ({"loss": "nonsaturating"}, 0.0, np.log(2)),
+        ({"loss": "minimax", "real_label": 0.9}, 0.0, None),
+        ({"loss": "hinge"}, 0.0, None),
+        ({}, 0.7, None),
+    ],
+)
+def test_the_divergence_is_read_from_the_critic_s_loss(tmp_path, train, loss, expected):
+    """V = -loss, and twice that where the costs are halved; JSD = (V + log 4) / 2."""
+    rows = [{"phase": "gan", "step": 20 * k, "critic_loss": 9.0} for k in range(90)]
+    rows += [{"phase": "gan", "step": 2000 + k, "critic_loss": loss + 0.1 * (-1) ** k}
+             for k in range(10)]  # fmt: skip
+    findings = replace(_without_draws(_findings()), history=rows, settings={"train": train})
+    page = write_report(findings, tmp_path).read_text(encoding="utf-8")
+    found = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
+    assert found["critic_divergence"] == (None if expected is None else pytest.approx(expected))
+    assert ("finds a Jensen-Shannon divergence" in page) == (expected is not None)
+
+
 def test_members_have_a_row_each(tmp_path):
     other = {**MEMBER, "head": "none", "heads": {"none": 0.0}, "judge": {"used": False}}
     findings = replace(_without_draws(_findings()), history=(), training={

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from invgan.config import load_config
 from invgan.errors import InputError
-from invgan.gan import Inverse, fit_generator, train
+from invgan.gan import Inverse, TableGenerator, fit_generator, load_generator, train
 from invgan.gan.checkpoint import load_state, save_state
 from invgan.gan.game import GameStage
 from invgan.gan.losses import LOSSES, jensen_shannon
@@ -325,6 +326,77 @@ def test_a_seed_is_a_table_s_generator() -> None:
     assert not np.array_equal(first, other)
 
 
+@pytest.fixture(scope="module")
+def small_generator() -> TableGenerator:
+    """Two columns, three codes, virtual batch normalisation."""
+    table = np.random.default_rng(0).normal([5.0, -1.0], [2.0, 0.1], (300, 2))
+    config = TrainConfig(
+        **{**SMALL, "steps": 6}, evaluations=2, codes=3, network=NetworkConfig(norm="virtual")
+    )
+    return fit_generator(table, config, seed=3, device="cpu")
+
+
+def test_a_table_s_generator_survives_its_files(
+    small_generator: TableGenerator, tmp_path: Path
+) -> None:
+    small_generator.save(tmp_path / "deep" / "table")
+    again = load_generator(tmp_path / "deep" / "table", device="cpu")
+    for code in (None, 2):
+        first, second = (g.draw(50, seed=4, code=code) for g in (small_generator, again))
+        assert np.array_equal(first, second)
+    assert again.config == small_generator.config
+    assert again.history == small_generator.history
+    assert again.info == small_generator.info
+    assert {p.name for p in (tmp_path / "deep").iterdir()} == {"table.json", "table.safetensors"}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"method": "rgan"}, "describes another kind of network, no generator of a table"),
+        ({"method": None}, "describes another kind of network"),
+        ({"format": 2}, "was written by a later invgan"),
+        ({"centre": [0.0]}, "is no generator of a table that invgan wrote, or is damaged"),
+        ({"centre": [0.0] * 3, "spread": [1.0] * 3}, "or is damaged"),
+        ({"noise": -1}, "or is damaged"),
+        ({"config": []}, "or is damaged"),
+    ],
+)
+def test_files_of_another_kind_are_refused(
+    change: dict, said: str, small_generator: TableGenerator, tmp_path: Path
+) -> None:
+    stem = tmp_path / "table"
+    small_generator.save(stem)
+    text = stem.with_suffix(".json")
+    found = json.loads(text.read_text(encoding="utf-8")) | change
+    text.write_text(json.dumps(found), encoding="utf-8")
+    with pytest.raises(InputError, match=said):
+        load_generator(stem, device="cpu")
+
+
+def test_damaged_files_and_none_are_refused(
+    small_generator: TableGenerator, two_branches: Inverse, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=r"no trained generator of a table at .*; fit and"):
+        load_generator(tmp_path, device="cpu")
+    two_branches.save(tmp_path / "inverse")
+    with pytest.raises(InputError, match="another kind of network"):
+        load_generator(tmp_path / "inverse", device="cpu")
+    stem = tmp_path / "table"
+    small_generator.save(stem)
+    with pytest.raises(InputError, match="another kind of network, no inverse"):
+        Inverse.load(stem, device="cpu")
+    whole = stem.with_suffix(".safetensors").read_bytes()
+    for damaged in (whole[:-9], b"", b"\x80\x04K\x00."):
+        stem.with_suffix(".safetensors").write_bytes(damaged)
+        with pytest.raises(InputError, match="or is damaged"):
+            load_generator(stem, device="cpu")
+    for text in ("", "[]", "{}", '"table"'):
+        stem.with_suffix(".json").write_text(text, encoding="utf-8")
+        with pytest.raises(InputError):
+            load_generator(stem, device="cpu")
+
+
 def test_a_generator_without_codes_says_so() -> None:
     table = np.random.default_rng(0).normal(size=300)
     config = TrainConfig(**{**SMALL, "hidden": 8, "steps": 0}, evaluations=1)
@@ -376,7 +448,7 @@ train:
         packing=2, codes=3, optimiser="rmsprop", critic_rate=4e-3, clip=1.0, mixed_precision=True,
     )  # fmt: skip
     (tmp_path / "config.yml").write_text(text.replace("dcgan", "dcgam"), encoding="utf-8")
-    with pytest.raises(InputError, match=r"train\.network\.kind must be 'mlp', 'dcgan' or"):
+    with pytest.raises(InputError, match=r"network\.kind must be 'mlp', 'dcgan', 'conv1d' or"):
         load_config(tmp_path / "config.yml")
 
 

@@ -20,8 +20,10 @@ from numpy.typing import NDArray
 from invgan.calibration.regions import LogDensity
 from invgan.calibration.typicality import Embedding
 from invgan.checks import consistency, population, posterior
+from invgan.checks.fields import by_quantities
 from invgan.checks.levels import effective
 from invgan.errors import InputError
+from invgan.health import Health, summary
 from invgan.predictability import explained
 from invgan.problem import Problem
 from invgan.samples import Samples, Simulations
@@ -49,6 +51,7 @@ def validate(
     log_ratio: LogDensity | None = None,
     members: Sequence[consistency.Drawer] = (),
     embed: Embedding | None = None,
+    doubts: Sequence[Health] = (),
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Validation:
@@ -69,6 +72,9 @@ def validate(
             whether they agree.
         embed: summaries (n, E) of outputs (n, L), in which an observation is held against the
             simulations; by default the outputs themselves.
+        doubts: what went wrong in the games that the generators were kept from, as in
+            ``inverse.doubts``. They are among the reasons and change no verdict: what a failed
+            game does to an answer the figures see, and one may fail and do nothing to it.
         seed: of all comparisons.
         progress: called with (model runs done, total).
 
@@ -89,10 +95,14 @@ def validate(
         y = evaluate(problem, samples.x, seed=seed, progress=progress)
     finite = problem.usable(y)
     x, y, count = samples.x[finite], y[finite], effective(samples) * float(finite.mean())
+    if problem.field is not None:
+        x, log_ratio = problem.quantified(x), None
+        simulations, inverse, members = by_quantities(problem, simulations, inverse, members)
     measures = [_finite_share(finite)]
     if len(y) < _FEWEST:
         return Validation("not consistent", (_reason(measures[0]),), tuple(measures), info)
     if simulations is not None:
+        simulations = simulations.few()
         measures += explained(problem, simulations, seed=seed)
     if problem.question == "population":
         measures += _population(problem, x, y, count, simulations, inverse, seed)
@@ -104,9 +114,9 @@ def validate(
             density = None if log_ratio is None else _posterior_density(problem, log_ratio)
             measures += _posterior(problem, x, count, simulations, inverse, density, seed, info)
         if members:
-            at, names = posterior.observed(problem), problem.prior.names
+            at, names = posterior.observed(problem), problem.quantities
             measures += consistency.in_agreement(members, at, names, seed)
-    verdict, reasons = _verdict(problem, measures, samples, info)
+    verdict, reasons = _verdict(problem, measures, samples, info, _played(doubts))
     info |= {"seconds": time.perf_counter() - started, "seed": seed}
     return Validation(verdict, reasons, tuple(measures), info)
 
@@ -125,7 +135,7 @@ def _population(
     if inverse is not None:
         measures += consistency.self_consistency(inverse, simulations.heldout, seed)
         if not problem.random:
-            names = problem.prior.names
+            names = problem.quantities
             measures += consistency.against_inverse(inverse, x, y, names, count, seed)
     return measures
 
@@ -144,7 +154,7 @@ def _posterior(
         *measures,
         *found,
         *consistency.nearby(inverse, heldout, at, seed),
-        *consistency.against_inverse(inverse, x, condition, problem.prior.names, count, seed),
+        *consistency.against_inverse(inverse, x, condition, problem.quantities, count, seed),
     ]
 
 
@@ -160,8 +170,9 @@ def _finite_share(finite: NDArray[np.bool_]) -> Measure:
 
 
 def _verdict(
-    problem: Problem, measures: list[Measure], samples: Samples, info: dict[str, Any]
-) -> tuple[Verdict, tuple[str, ...]]:
+    problem: Problem, measures: list[Measure], samples: Samples, info: dict[str, Any],
+    played: str | None,
+) -> tuple[Verdict, tuple[str, ...]]:  # fmt: skip
     failed = [m for m in measures if not m.passed]
     message = samples.info.get("message")
     doubts = (str(message),) if samples.info.get("converged") is False and message else ()
@@ -169,17 +180,28 @@ def _verdict(
         failed.sort(key=lambda m: m.name not in _NO_ANSWER)
         return "not answerable", tuple(map(_reason, failed)) + doubts
     if failed or doubts:
-        return "not consistent", tuple(map(_reason, failed)) + doubts
+        return "not consistent", (*map(_reason, failed), *doubts, *([played] if played else []))
+    reserved = (f"with a reservation: {played}",) if played else ()
     if problem.question == "posterior":
         found = info.get("calibration", {}).get("sentences", [])[:1]
-        return "consistent", ("the draws' outputs agree with the observation", *found)
+        return "consistent", ("the draws' outputs agree with the observation", *found, *reserved)
     worst = max(m.value for m in measures if m.name == "KS")
     accuracy = next(m.value for m in measures if m.name == "C2ST")
     return "consistent", (
         f"pushed back through the model, the draws reproduce the observations: the largest gap "
         f"of the distribution functions is {worst:.3f}, and a classifier tells the two apart "
         f"with accuracy {accuracy:.3f} (0.5 is guessing)",
+        *reserved,
     )
+
+
+def _played(doubts: Sequence[Health]) -> str | None:
+    """What is to be said of the games, in one sentence, or None."""
+    if not doubts:
+        return None
+    told = "the history of the game that the generator was kept from says: " + summary(doubts[0])
+    others = ", ".join(doubt.name for doubt in doubts[1:])
+    return f"{told}; those of other members say: {others}" if others else told
 
 
 def _reason(m: Measure) -> str:

@@ -9,6 +9,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -69,6 +70,17 @@ def progress(title: str) -> AbstractContextManager[Advance]:
     return _bar(title) if sys.stderr.isatty() else _line(title)
 
 
+@dataclass(frozen=True)
+class _Shown:
+    """What a stage tells of itself: called with (done, total), and told how it stands."""
+
+    advance: Advance
+    tell: Callable[[str], object]
+
+    def __call__(self, done: int, total: int) -> None:
+        self.advance(done, total)
+
+
 @contextmanager
 def _bar(title: str) -> Iterator[Advance]:
     from rich import progress as bars  # noqa: PLC0415
@@ -81,22 +93,26 @@ def _bar(title: str) -> Iterator[Advance]:
         bars.TimeElapsedColumn(),
         bars.TextColumn("left"),
         bars.TimeRemainingColumn(),
+        bars.TextColumn("{task.fields[told]}", markup=False),
     )
     with bars.Progress(*columns, console=Console(stderr=True)) as shown:
-        task = shown.add_task(title, total=None)
-        yield lambda done, total: shown.update(task, completed=done, total=total)
+        task = shown.add_task(title, total=None, told="")
+        yield _Shown(
+            lambda done, total: shown.update(task, completed=done, total=total),
+            lambda text: shown.update(task, told=text),
+        )
 
 
 @contextmanager
 def _line(title: str) -> Iterator[Advance]:
     started = time.perf_counter()
     click.echo(f"{title} ...", err=True, nl=False)
-    end = " stopped"
+    end, told = " stopped", [""]
     try:
-        yield lambda done, total: None
+        yield _Shown(lambda done, total: None, told.append)
         end = f" {duration(time.perf_counter() - started)}"
     finally:
-        click.echo(end, err=True)
+        click.echo(f"{end} ({told[-1]})" if told[-1] else end, err=True)
 
 
 @contextmanager

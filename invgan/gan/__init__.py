@@ -9,7 +9,7 @@ from invgan.gan.inverse import Inverse
 from invgan.gan.population import PopulationGenerator, RganConfig
 from invgan.gan.rgan import train_rgan
 from invgan.gan.training import train
-from invgan.gan.unconditional import TableGenerator, fit_generator
+from invgan.gan.unconditional import TableGenerator, fit_generator, load_generator
 
 __all__ = [
     "Inverse",
@@ -17,6 +17,7 @@ __all__ = [
     "RganConfig",
     "TableGenerator",
     "fit_generator",
+    "load_generator",
     "sample",
     "train",
     "train_rgan",

@@ -32,11 +32,12 @@ import torch
 from torch import Tensor, nn
 
 from invgan.gan.device import generator_on
-from invgan.gan.stage import Pairs
+from invgan.gan.stage import Column, Pairs, Source
 
 __all__ = ["Draws", "evidence"]
 
 _MOST = 1024
+_MANY = 2**24
 _NEIGHBOUR = 5
 _SEED = 29
 _NO_SPREAD = 1e-4
@@ -54,7 +55,7 @@ class Draws(Protocol):
 @torch.no_grad()
 def evidence(
     generator: Draws, average: Draws, critic: Callable[[Tensor, Tensor], Tensor],
-    pairs: Pairs, selection: Pairs,
+    pairs: Source[Column], selection: Pairs,
 ) -> dict[str, float]:  # fmt: skip
     """Figures of one evaluation, by the names under which `invgan.health` looks for them.
 
@@ -108,9 +109,13 @@ def evidence(
     }
 
 
-def _some(pairs: Pairs, rng: torch.Generator) -> Pairs:
-    """At most two thousand of the pairs, in random order."""
-    rows = torch.randperm(len(pairs.u), generator=rng, device=pairs.u.device)[: 2 * _MOST]
+def _some(pairs: Source[Column], rng: torch.Generator) -> Pairs:
+    """At most two thousand of the pairs, in random order; of many millions with replacement."""
+    n, device = len(pairs.u), pairs.u.device
+    if n > _MANY:
+        rows = torch.randint(n, (2 * _MOST,), generator=rng, device=device)
+    else:
+        rows = torch.randperm(n, generator=rng, device=device)[: 2 * _MOST]
     return Pairs(pairs.u[rows], pairs.y[rows])
 
 

@@ -6,7 +6,6 @@ names, settings, history), which load on any device and in later versions.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -16,12 +15,10 @@ from typing import Any, Self, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from invgan.errors import InputError
-from invgan.files import replacing, write_text
+from invgan.gan.artefact import Kind
 from invgan.gan.codes import check_code
 from invgan.gan.device import choose_device, generator_on, to_array, to_tensor
 from invgan.gan.judge import Judge
@@ -36,7 +33,7 @@ __all__ = ["Inverse"]
 Array = NDArray[np.float64]
 Progress = Callable[[int, int], None]
 
-_FORMAT = 3
+_KIND = Kind("inverse", None, 3, "run train first")
 _AT_ONCE = 8192
 
 
@@ -186,16 +183,10 @@ class Inverse:
 
     def save(self, path: str | Path) -> None:
         """Write `<path>.safetensors` and `<path>.json`."""
-        stem = Path(path)
-        tensors = nn.ModuleList(self.members).state_dict()
-        copies = {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}
-        with replacing(stem.with_name(stem.name + ".safetensors")) as temporary:
-            save_file(copies, str(temporary))
-        write_text(stem.with_name(stem.name + ".json"), json.dumps(self._description(), indent=1))
+        _KIND.save(path, nn.ModuleList(self.members), self._description())
 
     def _description(self) -> dict[str, Any]:
         return {
-            "format": _FORMAT,
             "names": self.names,
             "outputs": self.outputs,
             "low": self.low.tolist(),
@@ -213,24 +204,10 @@ class Inverse:
         """Read what `save` wrote, onto a device.
 
         Raises:
-            InputError: the files are missing, damaged, or of a later format.
+            InputError: the files are missing, damaged, or of another format.
         """
-        stem, place = Path(path), choose_device(device)
-        text, weights = (stem.with_name(stem.name + end) for end in (".json", ".safetensors"))
-        if not (text.is_file() and weights.is_file()):
-            raise InputError(f"there is no trained inverse at {str(stem)!r}; run train first")
-        try:
-            data = json.loads(text.read_text(encoding="utf-8"))
-            if data["format"] != _FORMAT:
-                older = "an earlier" if data["format"] < _FORMAT else "a later"
-                raise InputError(f"{text} was written by {older} invgan; train again with this one")
-            return cls._rebuild(data, load_file(str(weights), device=str(place)), place)
-        except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError, OSError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(
-                f"{stem} is no inverse that invgan wrote, or is damaged: {error}"
-            ) from None
+        place = choose_device(device)
+        return _KIND.load(path, place, lambda data, weights: cls._rebuild(data, weights, place))
 
     @classmethod
     def _rebuild(

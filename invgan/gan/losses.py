@@ -60,12 +60,15 @@ class Loss:
         even: the critic's and the generator's loss where neither wins: a critic that sees no
             difference, and says nothing but what serves it best.
         penalty: of the critic's gradient, by its name in `PENALTIES`.
+        times: the value function V is so many times minus the critic's loss; None for a game that
+            is not played for V.
     """
 
     critic: Callable[[Tensor, Tensor, float], Parts]
     generator: Callable[[Tensor, Tensor], Tensor]
     even: tuple[float, float]
     penalty: str = "both"
+    times: float | None = None
 
 
 def critic_loss(real: Tensor, fake: Tensor) -> Tensor:
@@ -133,8 +136,12 @@ _LOG2 = math.log(2)
 
 LOSSES: dict[str, Loss] = {
     "relativistic": Loss(_relativistic, generator_loss, (_LOG2, _LOG2)),
-    "minimax": Loss(_cross_entropies, lambda a, b: -softplus(b).mean(), (2 * _LOG2, -_LOG2)),
-    "nonsaturating": Loss(_halves, lambda a, b: softplus(-b).mean() / 2, (_LOG2, _LOG2 / 2)),
+    "minimax": Loss(
+        _cross_entropies, lambda a, b: -softplus(b).mean(), (2 * _LOG2, -_LOG2), times=1.0
+    ),
+    "nonsaturating": Loss(
+        _halves, lambda a, b: softplus(-b).mean() / 2, (_LOG2, _LOG2 / 2), times=2.0
+    ),
     "wasserstein": Loss(_means, lambda a, b: -b.mean(), (0.0, 0.0), "interpolated"),
     "least_squares": Loss(_squares, lambda a, b: (b - 1).square().mean() / 2, (0.25, 0.125)),
     "hinge": Loss(_margins, lambda a, b: -b.mean(), (2.0, 0.0)),

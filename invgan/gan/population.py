@@ -6,7 +6,6 @@ It knows no observation to condition on: it *is* the population. Two files of pl
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
@@ -15,12 +14,9 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from invgan.errors import InputError
-from invgan.files import replacing, write_text
+from invgan.gan.artefact import Kind
 from invgan.gan.device import choose_device, generator_on, to_array
 from invgan.gan.networks import Generator
 from invgan.samples import Samples
@@ -30,7 +26,7 @@ __all__ = ["PopulationGenerator", "RganConfig", "draw"]
 
 Progress = Callable[[int, int], None]
 
-_FORMAT = 1
+_KIND = Kind("generator of a population", "rgan", 1, "train it first")
 _AT_ONCE = 8192
 
 
@@ -129,14 +125,7 @@ class PopulationGenerator:
 
     def save(self, path: str | Path) -> None:
         """Write `<path>.safetensors` and `<path>.json`."""
-        stem = Path(path)
-        tensors = self.generator.state_dict()
-        copies = {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}
-        with replacing(stem.with_name(stem.name + ".safetensors")) as temporary:
-            save_file(copies, str(temporary))
         data = {
-            "format": _FORMAT,
-            "method": "rgan",
             "names": self.names,
             "outputs": self.outputs,
             "noise": self.generator.noise,
@@ -145,30 +134,17 @@ class PopulationGenerator:
             "history": self.history,
             "info": self.info,
         }
-        write_text(stem.with_name(stem.name + ".json"), json.dumps(data, indent=1))
+        _KIND.save(path, self.generator, data)
 
     @classmethod
     def load(cls, path: str | Path, *, device: str = "auto") -> Self:
         """Read what `save` wrote, onto a device.
 
         Raises:
-            InputError: the files are missing, damaged, or of a later format.
+            InputError: the files are missing, damaged, or of another format.
         """
-        stem, place = Path(path), choose_device(device)
-        text, weights = (stem.with_name(stem.name + end) for end in (".json", ".safetensors"))
-        if not (text.is_file() and weights.is_file()):
-            raise InputError(f"there is no trained generator at {str(stem)!r}; train it first")
-        try:
-            data = json.loads(text.read_text(encoding="utf-8"))
-            if data["format"] > _FORMAT:
-                raise InputError(f"{text} was written by a later invgan; upgrade to read it")
-            return cls._rebuild(data, load_file(str(weights), device=str(place)), place)
-        except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError, OSError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(
-                f"{stem} is no generator that invgan wrote, or is damaged: {error}"
-            ) from None
+        place = choose_device(device)
+        return _KIND.load(path, place, lambda data, weights: cls._rebuild(data, weights, place))
 
     @classmethod
     def _rebuild(

@@ -3,8 +3,9 @@
 There is a sound rule where theory or practice says which way to go. A stronger gradient penalty
 makes the game converge locally (Mescheder, Geiger and Nowozin 2018), holds a critic back that has
 won or knows its training pairs by heart, and keeps its slope towards modes that draws have left; a
-lower rate mends what has left every scale. Where the critic is too weak, or the game too short,
-the remedy costs what the user has to grant, and nothing is tried.
+lower rate mends what has left every scale. A side that won with the higher of two rates goes back
+to the one of both. Where the critic is too weak for all that, or the game too short, the remedy
+costs what the user has to grant, and nothing is tried.
 
 Held-out pairs decide between the attempts as they decide between evaluations: a restart never makes
 the answer worse.
@@ -28,7 +29,8 @@ Changes = dict[str, Any]
 
 _STRONGER, _LEAST_GAMMA, _LEAST_LIPSCHITZ = 10.0, 0.05, 1.0
 _GENTLER, _MUCH_GENTLER = 2.0, 10.0
-_RATES = ("learning_rate", "generator_rate", "critic_rate")
+_SIDES = ("generator_rate", "critic_rate")
+_RATES = ("learning_rate", *_SIDES)
 
 
 class Play(Protocol[T]):
@@ -71,12 +73,18 @@ def remedy(health: Health, config: TrainConfig) -> TrainConfig | None:
         changes = _slower(config, _MUCH_GENTLER)
     elif health.name == "oscillation":
         changes = _slower(config, _GENTLER) | _held(config)
-    elif health.name in ("critic wins", "both vanish", "over-fitting of the critic"):
+    elif health.name in ("critic wins", "both vanish"):
+        changes = _held(config) | _even(config, *_SIDES[::-1])
+    elif health.name == "over-fitting of the critic":
         changes = _held(config)
     elif health.name == "mode collapse":
         rate = (config.generator_rate or config.learning_rate) / _GENTLER
-        changes = _held(config) | {"generator_rate": rate}
+        changes = _held(config) | (_even(config, *_SIDES) or {"generator_rate": rate})
+    elif health.name == "generator wins":
+        changes = _even(config, *_SIDES)
     else:
+        changes = {}
+    if not changes:
         return None
     return TrainConfig(**{**config.model_dump(), **changes})
 
@@ -135,6 +143,12 @@ def _slower(config: TrainConfig, times: float) -> Changes:
     """All rates that are set, so many times lower."""
     rates = {name: getattr(config, name) for name in _RATES}
     return {name: rate / times for name, rate in rates.items() if rate is not None}
+
+
+def _even(config: TrainConfig, faster: str, slower: str) -> Changes:
+    """The learning rate for both sides, where they were set apart in favour of the first."""
+    first, second = (getattr(config, name) or config.learning_rate for name in (faster, slower))
+    return {faster: None, slower: None} if first > second else {}
 
 
 def _held(config: TrainConfig) -> Changes:

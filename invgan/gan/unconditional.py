@@ -17,21 +17,24 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
 from invgan.errors import InputError
 from invgan.files import digest
+from invgan.gan.artefact import Kind
 from invgan.gan.codes import check_code
 from invgan.gan.device import choose_device, few_threads, generator_on, to_array, to_tensor
 from invgan.gan.game import GameStage
-from invgan.gan.networks import Generator
-from invgan.gan.stage import Pairs, Plan, run_stage
+from invgan.gan.networks import Generator, build_generator
+from invgan.gan.stage import Pairs, Plan, Watch, run_stage
 from invgan.settings import TrainConfig
 
-__all__ = ["TableGenerator", "fit_generator"]
+__all__ = ["TableGenerator", "fit_generator", "load_generator"]
 
 Array = NDArray[np.float64]
 Progress = Callable[[int, int], None]
 
+_KIND = Kind("generator of a table", "table", 1, "fit and save one first")
 _HELD_OUT = 0.1
 _FEWEST = 100
 _AT_ONCE = 8192
@@ -79,6 +82,45 @@ class TableGenerator:
             u[start : start + _AT_ONCE] = to_array(self.generator.draw(y, rng, code))
         return np.asarray(self.centre + self.spread * u)
 
+    def save(self, path: str | Path) -> None:
+        """Write `<path>.safetensors` and `<path>.json`."""
+        description = {
+            "noise": self.generator.noise,
+            "centre": self.centre.tolist(),
+            "spread": self.spread.tolist(),
+            "config": self.config.model_dump(),
+            "history": self.history,
+            "info": self.info,
+        }
+        _KIND.save(path, self.generator, description)
+
+
+def load_generator(path: str | Path, *, device: str = "auto") -> TableGenerator:
+    """Read what `TableGenerator.save` wrote, onto a device.
+
+    Args:
+        path: the files without their endings, as they were saved.
+
+    Other Args:
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+
+    Raises:
+        InputError: the files are missing, damaged, of another kind or format.
+    """
+    place = choose_device(device)
+
+    def rebuild(data: dict[str, Any], weights: dict[str, Tensor]) -> TableGenerator:
+        config = TrainConfig(**data["config"])
+        centre, spread = (np.array(data[name], float) for name in ("centre", "spread"))
+        if centre.ndim != 1 or centre.shape != spread.shape:
+            raise ValueError("centre and spread are not one number for each column")
+        generator = build_generator(config, data["noise"], 0, len(centre))
+        generator.load_state_dict(weights)
+        history, info = data["history"], data["info"]
+        return TableGenerator(generator.to(place), centre, spread, config, history, info)
+
+    return _KIND.load(path, place, rebuild)
+
 
 def fit_generator(
     table: ArrayLike,
@@ -88,6 +130,7 @@ def fit_generator(
     device: str = "auto",
     checkpoint: str | Path | None = None,
     progress: Progress | None = None,
+    watch: Watch | None = None,
 ) -> TableGenerator:
     """Learn to draw rows like those of a table: a GAN without conditions.
 
@@ -101,15 +144,22 @@ def fit_generator(
         checkpoint: a file for the state of training; where one of the same training lies there,
             it is taken up, and the result is the same as without the interruption.
         progress: called with (steps done, steps).
+        watch: called after each evaluation with the history so far.
 
     Returns:
         The generator whose draws held-out rows, a tenth of the table, could least be told from.
 
     Raises:
-        InputError: the table has too few rows, a value that is not finite, or a constant column.
+        InputError: the table has too few rows, a value that is not finite, or a constant column;
+            or the settings ask for content, which is of parameters given outputs.
     """
     config, started = config or TrainConfig(), time.perf_counter()
     rows = _checked(table)
+    if config.content_weight:
+        raise InputError(
+            "content_weight compares a draw with the real parameters of the same outputs, and a "
+            f"table has no outputs; got {config.content_weight:g}, leave it 0"
+        )
     seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(2)]
     centre, spread = rows.mean(axis=0), rows.std(axis=0)
     place = choose_device(device)
@@ -120,7 +170,7 @@ def fit_generator(
     stage = GameStage(pairs, selection, config, generator_on(place, seeds[1]))
     path = None if checkpoint is None else Path(f"{checkpoint}-gan.safetensors")
     mark = _fingerprint(config, rows, seed)
-    plan = Plan(config.steps, config.evaluations, None, path, mark, progress)
+    plan = Plan(config.steps, config.evaluations, None, path, mark, progress, watch)
     with few_threads():
         history = run_stage(stage, plan, lead=0.0)
     info = {

@@ -6,8 +6,18 @@ that one set of rules serves every loss. Nothing here knows of torch: a history 
 """
 
 from invgan.health.diagnosis import diagnose
+from invgan.health.kept import diagnose_kept
 from invgan.health.names import FAILURES, Health, Name
 from invgan.health.trace import Evidence
-from invgan.health.words import summary
+from invgan.health.words import standing, summary
 
-__all__ = ["FAILURES", "Evidence", "Health", "Name", "diagnose", "summary"]
+__all__ = [
+    "FAILURES",
+    "Evidence",
+    "Health",
+    "Name",
+    "diagnose",
+    "diagnose_kept",
+    "standing",
+    "summary",
+]

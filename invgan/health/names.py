@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 __all__ = ["FAILURES", "Health", "Name"]
 
@@ -68,3 +68,9 @@ class Health:
         """Plain values, for JSON: what is not finite is None."""
         finite = {k: v if math.isfinite(v) else None for k, v in self.evidence.items()}
         return {**asdict(self), "evidence": finite}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """What `to_dict` gave."""
+        evidence = {k: math.nan if v is None else float(v) for k, v in data["evidence"].items()}
+        return cls(data["name"], evidence, data["remedy"], data["healthy"])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from invgan.errors import InputError
 
-__all__ = ["Evidence", "Trace", "best_wins", "read"]
+__all__ = ["Evidence", "Trace", "best_wins", "game_of", "read"]
 
 Array = NDArray[np.float64]
 History = Sequence[Mapping[str, Any]]
@@ -119,9 +119,7 @@ def read(history: History, held_out: Evidence | None = None) -> Trace:
     Raises:
         InputError: a row is no mapping.
     """
-    if not all(isinstance(row, Mapping) for row in history):
-        raise InputError("a history must be rows of figures by name, as training returns them")
-    game = [row for row in history if row.get("phase", "gan") == "gan"]
+    game = game_of(history)
     judged = [dict(row) for row in game if "heldout" in row]
     if held_out is not None:
         given = {name: value for name, value in asdict(held_out).items() if value is not None}
@@ -129,6 +127,17 @@ def read(history: History, held_out: Evidence | None = None) -> Trace:
     figures = {name: _column(judged, name) for name in Evidence.__dataclass_fields__}
     norms, losses = ({name: _recorded(game, name) for name in names} for names in (_NORMS, _LOSSES))
     return Trace(figures, norms, losses, _broken([*history, *judged]))
+
+
+def game_of(history: History) -> list[Mapping[str, Any]]:
+    """The rows of the game among those of all stages.
+
+    Raises:
+        InputError: a row is no mapping.
+    """
+    if not all(isinstance(row, Mapping) for row in history):
+        raise InputError("a history must be rows of figures by name, as training returns them")
+    return [row for row in history if row.get("phase", "gan") == "gan"]
 
 
 def best_wins(divergence: float) -> float:

@@ -1,12 +1,15 @@
-"""The health of a game in one line, for the progress bar and the report."""
+"""The health of a game in one line, for the report, and in a few words for the progress bar."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from invgan.health.diagnosis import diagnose
 from invgan.health.names import Health
 
-__all__ = ["summary"]
+__all__ = ["standing", "summary"]
 
 _MEANINGS = {
     "heldout": "held-out divergence {:.3g} nats",
@@ -37,6 +40,24 @@ def summary(health: Health) -> str:
     said = "; ".join(_said(key, value) for key, value in health.evidence.items())
     line = f"{name}: {said}" if said else name
     return line if health.healthy else f"{line}. To mend it, {health.remedy}"
+
+
+def standing(history: Sequence[Mapping[str, Any]]) -> str:
+    """How training stands at its last evaluation, in a few words for a progress bar.
+
+    Step, losses and health of a game; of a head the held-out figure that its fit makes small.
+    """
+    last = next((row for row in reversed(history) if "heldout" in row), None)
+    if last is None:
+        return ""
+    if last.get("phase", "gan") != "gan":
+        return f"{last['phase']} {last['step']}: held-out {last['heldout']:.3g}"
+    losses = [
+        f"{side} {last[name]:.3g}"
+        for side, name in (("critic", "critic_loss"), ("generator", "generator_loss"))
+        if name in last
+    ]
+    return f"game {last['step']}: {', '.join([*losses, diagnose(history).name])}"
 
 
 def _said(name: str, value: float) -> str:

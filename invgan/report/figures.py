@@ -30,13 +30,13 @@ def figures(f: Findings) -> dict[str, plots.Figure]:
     """The figures that the findings allow, by name."""
     drawn = {}
     if len(f.samples):
-        drawn["figure6"] = _answer(f)
+        drawn["figure6"] = _answer(f) if f.problem.field is None else _fields(f, f.problem.field)
         other = None if f.baseline is None else _cloud(f.baseline, f.problem)[0]
         drawn["corner"] = plots.plot_corner(
-            _cloud(f.samples, f.problem)[0],
+            f.problem.quantified(_cloud(f.samples, f.problem)[0]),
             other,
-            f.problem.prior.names,
-            prior_x=f.simulations.x,
+            f.problem.quantities,
+            prior_x=f.problem.quantified(f.simulations.x),
         )
     if f.calibration:
         drawn["calibration"] = _calibration(f.calibration)
@@ -88,6 +88,15 @@ def _answer(f: Findings) -> plots.Figure:
         baseline_y=None if f.baseline is None else _cloud(f.baseline, f.problem)[1],
         single=f.problem.question == "posterior",
     )
+
+
+def _fields(f: Findings, shape: tuple[int, int, int]) -> plots.Figure:
+    """Fields, and the model's outputs at them."""
+    x, y = _cloud(f.samples, f.problem)
+    return plots.plot_fields(
+        x, shape, y, _observed(f.problem), f.problem.outputs, f.problem.output_shape,
+        single=f.problem.question == "posterior",
+    )  # fmt: skip
 
 
 def _calibration(found: Mapping[str, Any]) -> plots.Figure:

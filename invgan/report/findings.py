@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from invgan.gan.losses import LOSSES, jensen_shannon
 from invgan.problem import Problem
 from invgan.samples import Samples, Simulations
 from invgan.validation import Validation
@@ -64,6 +65,20 @@ class Findings:
         """Curves and sentences of the inverse's calibration; {} where it was not checked."""
         found: Mapping[str, Any] = self.validation.info.get("calibration") or {}
         return found
+
+    @property
+    def critic_divergence(self) -> float | None:
+        """Jensen-Shannon divergence (nats) that the critic finds at the end; None where no V is.
+
+        No critic finds more than there is: a lower bound, (V + log 4) / 2, where labels are whole.
+        """
+        settings = self.settings.get("train", {})
+        losses = [row["critic_loss"] for row in self.history if "critic_loss" in row]
+        times = LOSSES[settings.get("loss", "relativistic")].times
+        if times is None or settings.get("real_label", 1.0) != 1 or not losses:
+            return None
+        last = losses[-max(1, len(losses) // 10) :]
+        return jensen_shannon(times * sum(last) / len(last))
 
     @property
     def rounds(self) -> dict[str, list[dict[str, Any]]]:

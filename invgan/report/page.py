@@ -42,7 +42,7 @@ def page(findings: Findings, found: dict[str, Any], images: dict[str, Any]) -> s
         iterated=words.iterated(findings),
         calibration_told=words.calibration(findings),
         cut=findings.cut,
-        training_told=words.training(found["training"]),
+        training_told=words.training(found["training"]) + words.critic(findings),
         members=_members(found["training"]),
         failures=failure_table(findings.simulations),
         captions=words.captions(findings),

@@ -54,6 +54,7 @@ def results(f: Findings) -> dict[str, Any]:
         "simulations": _simulated(f.simulations),
         "rounds": f.rounds,
         "training": f.training,
+        "critic_divergence": f.critic_divergence,
         "stages": stages(f),
         "seeds": _seeds(f),
         "settings": f.settings,
@@ -69,16 +70,17 @@ def _without(info: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _quantiles(f: Findings) -> dict[str, dict[str, dict[str, float]]]:
-    """Mean, sd and quantiles of every parameter: before, and after by either road."""
-    s = f.simulations
+    """Mean, sd and quantiles of every parameter, or of a field's quantities, by each road."""
+    s, seen = f.simulations, f.problem.quantified
     prior = np.concatenate([s.x, s.failed]) if len(s.failed) else s.x
     before = "cut_prior" if f.cut else "prior"
     clouds = {before: (prior, np.ones(len(prior))), "cgan": (f.samples.x, f.samples.weights)}
     if f.baseline is not None:
         clouds["mcmc"] = (f.baseline.x, f.baseline.weights)
+    columns = {road: (seen(x), w) for road, (x, w) in clouds.items() if len(x)}
     return {
-        name: {road: _summary(x[:, j], w) for road, (x, w) in clouds.items() if len(x)}
-        for j, name in enumerate(f.problem.prior.names)
+        name: {road: _summary(q[:, j], w) for road, (q, w) in columns.items()}
+        for j, name in enumerate(f.problem.quantities)
     }
 
 
@@ -91,7 +93,7 @@ def _summary(x: Array, weights: Array) -> dict[str, float]:
 
 def _simulated(simulations: Simulations) -> dict[str, Any]:
     return {
-        "finite": len(simulations),
+        "finite": simulations.info.get("rows", len(simulations)),
         "failed": len(simulations.failed),
         "first_failed": simulations.failed[:_FAILED_SHOWN],
         "info": _without(simulations.info),

@@ -16,6 +16,7 @@ __all__ = [
     "calibration",
     "captions",
     "correction",
+    "critic",
     "iterated",
     "no_baseline",
     "observed",
@@ -41,6 +42,9 @@ _CALIBRATION = (
 )
 _MOST_SENTENCES = 6
 _NO_DENSITY = {
+    "field": (
+        "No MCMC baseline: the moves of its ensemble are lost in the many dimensions of a field."
+    ),
     "posterior": (
         "No MCMC baseline: it needs the likelihood, which the noise of the measurement gives for a "
         "deterministic model (problem.noise), or the user for any (problem.log_likelihood)."
@@ -78,7 +82,8 @@ def no_baseline(f: Findings) -> str | None:
     if f.baseline is not None:
         return None
     if not f.problem.has_density:
-        return _NO_DENSITY["missing" if f.problem.missing else f.problem.question]
+        why = "missing" if f.problem.missing else f.problem.question
+        return _NO_DENSITY["field" if f.problem.field else why]
     if _setting(f, "mcmc", "enabled") is False:
         return "Switched off (mcmc.enabled: false)."
     return "MCMC was not run."
@@ -169,6 +174,17 @@ def _game(found: Mapping[str, Any]) -> str:
     )
 
 
+def critic(f: Findings) -> list[str]:
+    """What the critic of a game for the value function has found at its end, in nats."""
+    found = f.critic_divergence
+    if found is None:
+        return []
+    return [
+        "By its loss at the end the critic finds a Jensen-Shannon divergence of "
+        f"{found:.2g} nats between generated and real pairs, and there may be more."
+    ]
+
+
 def _health(found: Mapping[str, Any]) -> list[str]:
     """What the history says of the game, and how often it was played again."""
     said, again = found.get("health", {}).get("said"), found.get("restarts", ())
@@ -210,9 +226,10 @@ def _setting(f: Findings, section: str, name: str) -> object:
 
 def captions(f: Findings) -> dict[str, str]:
     """What stands below each figure, by its name."""
-    corner = "Regions that hold 50 % and 90 % of the draws, for every pair of parameters"
-    if len(f.problem.prior.names) > plots.MAX_CORNER:
-        count = len(f.problem.prior.names)
+    what = "parameters" if f.problem.field is None else "quantities of the fields"
+    corner = f"Regions that hold 50 % and 90 % of the draws, for every pair of {what}"
+    count = len(f.problem.quantities)
+    if count > plots.MAX_CORNER:
         corner += f"; the {plots.MAX_CORNER} of {count} that the observations moved most"
     answer = f"{_parameters(f)}. {_pushforward(f)}."
     head = any(row.get("phase") == "head" for row in f.history)
@@ -237,6 +254,9 @@ def _parameters(f: Findings) -> str:
     names, count = f.problem.prior.names, len(f.problem.prior.names)
     posterior = f.problem.question == "posterior"
     draws = "p(x given y)" if posterior else "P_X, the distribution of the parameters"
+    if f.problem.field is not None:
+        observed = "what was observed, " if f.problem.output_shape and posterior else ""
+        return f"A1: {observed}mean, some, and standard deviation of draws of {draws}"
     if count == 2 and len(f.problem.outputs) == 1 and not f.problem.random:
         seen = "the observed value" if posterior else "5, 50 and 95 % quantiles of the observations"
         return (
