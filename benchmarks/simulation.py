@@ -3,14 +3,16 @@
     python benchmarks/simulation.py overhead --out simulation.jsonl
     python benchmarks/simulation.py workers --out simulation.jsonl
     python benchmarks/simulation.py stream --gigabytes 2 --out simulation.jsonl
+    python benchmarks/simulation.py stream --gigabytes 20 --road train --out simulation.jsonl
 
 ``overhead``: seconds of a million simulations, in memory and into a store, against drawing from
 the prior and calling the model on chunks of 8192 rows; for a trivial model (three outputs of a
 damped oscillation in closed form, 0.05 microseconds a row) and a cheap one (three summaries of a
 hundred times of it, 1 to 2). The roads take turns, and the best of each counts. ``workers``: a
 model of 10 ms, 2,000 rows, in one process and in two; their start is counted apart. ``stream``: a
-store of wide rows read in batches and by mapped arrays in a process of its own; the most memory it
-held at any time.
+store of wide rows read in batches, mapped and read at random, and trained on, drawn from and
+validated, each in a process of its own whose data may not exceed two gigabytes (RLIMIT_DATA: all
+memory but pages of files); the most memory it held at any time, with pages of files and without.
 """
 
 from __future__ import annotations
@@ -18,25 +20,31 @@ from __future__ import annotations
 import argparse
 import json
 import resource
-import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from scipy import stats
 
 from invgan.execution import Execution
+from invgan.mapped import taken
 from invgan.priors import Prior
 from invgan.problem import Problem
+from invgan.settings import TrainConfig
 from invgan.simulation import evaluate, fill_store, simulate
+from invgan.store import Stored
 
 PRIOR = Prior(decay=stats.uniform(0.1, 1), frequency=stats.uniform(1, 5))
 _CHUNK = 8192
 _WIDE = 1000
+_BATCHES = 2000
+_LIMIT = 2_000_000_000
 
 
 def trivial(x: np.ndarray) -> np.ndarray:
@@ -56,7 +64,7 @@ def slow(x: np.ndarray) -> float:
 
 
 def wide(x: np.ndarray) -> np.ndarray:
-    return np.repeat(x.sum(axis=1, keepdims=True), _WIDE, axis=1)
+    return x[:, :1] + x[:, 1:] * np.linspace(0, 1, _WIDE)
 
 
 def overhead(n: int, rounds: int) -> list[dict[str, object]]:
@@ -95,7 +103,7 @@ def workers(n: int) -> list[dict[str, object]]:
              "times": serial / two}]  # fmt: skip
 
 
-def stream(gigabytes: float) -> list[dict[str, object]]:
+def stream(gigabytes: float, roads: Iterable[str]) -> list[dict[str, object]]:
     n = int(gigabytes * 1e9 / (8 * (_WIDE + 2)))
     problem = Problem(wide, PRIOR, np.ones((3, _WIDE)))
     with tempfile.TemporaryDirectory() as folder:
@@ -105,38 +113,85 @@ def stream(gigabytes: float) -> list[dict[str, object]]:
         writing = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before
         size = sum(file.stat().st_size for file in path.rglob("c.*")) / 1e9
         rows = []
-        for road in ("batches", "mapped"):
+        for road in roads:
             script = [sys.executable, __file__, "read", "--store", str(path), "--road", road]
-            run = subprocess.run(script, check=True, capture_output=True, text=True)
+            run = subprocess.run(script, check=True, stdout=subprocess.PIPE, text=True)
             rows.append({"what": "stream", "gigabytes": size, "road": road, "write": write,
                          "writing_mb": writing, **json.loads(run.stdout)})  # fmt: skip
-            shutil.rmtree(path.parent / "mapped", ignore_errors=True)
     return rows
 
 
-def read(path: Path, road: str) -> dict[str, float]:
-    """Go once through a store, at random through mapped arrays, and say what that took."""
-    from invgan.store import Stored  # noqa: PLC0415
-
-    before = _anonymous()
-    started, total, most = time.perf_counter(), 0.0, 0.0
-    stored = Stored(path)
-    if road == "batches":
-        for _, y in stored.batches(1024):
-            total, most = total + float(y.sum()), max(most, _anonymous())
-    else:
-        mapped = stored.mapped(path.parent / "mapped")
-        rng = np.random.default_rng(0)
-        for _ in range(len(stored) // 512):
-            rows = rng.integers(len(stored), size=512)
-            total, most = total + float(mapped.y[rows].sum()), max(most, _anonymous())
-    return {"read": time.perf_counter() - started, "memory_mb": most - before, "sum": total}
+def read(path: Path, road: str) -> dict[str, object]:
+    """Take one road through a store, and say what that took."""
+    resource.setrlimit(resource.RLIMIT_DATA, (_LIMIT, _LIMIT))
+    with _Watched() as watched:
+        found = ROADS[road](path)
+    return {**found, "seconds": watched.seconds, "anonymous_mb": watched.most,
+            "resident_mb": _status("VmHWM")}  # fmt: skip
 
 
-def _anonymous() -> float:
-    """Megabytes of memory that are not pages of files, which the system takes back at need."""
+def in_batches(path: Path) -> dict[str, object]:
+    return {"sum": sum(float(y.sum()) for _, y in Stored(path).batches(1024))}
+
+
+def at_random(path: Path) -> dict[str, object]:
+    mapped = Stored(path).mapped(path.parent / "mapped")
+    rng, total = np.random.default_rng(0), 0.0
+    for _ in range(_BATCHES):
+        total += float(taken(mapped.y, rng.integers(len(mapped), size=512)).sum())
+    return {"sum": total}
+
+
+def learnt(path: Path) -> dict[str, object]:
+    """Map, check, train for some hundred steps, draw and validate."""
+    from invgan.checks import validate  # noqa: PLC0415
+    from invgan.correction import push_forward  # noqa: PLC0415
+    from invgan.gan import sample, train  # noqa: PLC0415
+    from invgan.predictability import check_predictability  # noqa: PLC0415
+
+    problem = Problem(wide, PRIOR, wide(np.array([[0.5, 3.0]])), question="posterior")
+    mapped = Stored(path).mapped(path.parent / "mapped")
+    check_predictability(problem, mapped)
+    config = TrainConfig(head="linear", head_steps=400, steps=400, evaluations=2, members=1)
+    started = time.perf_counter()
+    inverse = train(problem, mapped, config, device="cpu")
+    training = time.perf_counter() - started
+    drawn = push_forward(problem, sample(inverse, problem.observations, 2000))
+    verdict = validate(problem, drawn, simulations=mapped, inverse=inverse).verdict
+    return {"pairs": inverse.info["pairs"], "training": training, "verdict": verdict,
+            "mean": drawn.x.mean(axis=0).tolist(), "sd": drawn.x.std(axis=0).tolist()}  # fmt: skip
+
+
+ROADS = {"batches": in_batches, "mapped": at_random, "train": learnt}
+
+
+class _Watched:
+    """The most megabytes that a process held while it did something, but pages of files.
+
+    The system takes those back at need.
+    """
+
+    def __enter__(self) -> Self:
+        self.most, self._over = 0.0, threading.Event()
+        self._started = time.perf_counter()
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+        self.seconds = time.perf_counter() - self._started
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.02):
+            self.most = max(self.most, _status("RssAnon"))
+
+
+def _status(name: str) -> float:
+    """Megabytes by which the system knows this process."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return next(float(line.split()[1]) / 1024 for line in lines if line.startswith("RssAnon"))
+    return next(float(line.split()[1]) / 1024 for line in lines if line.startswith(name))
 
 
 def _timed(run: Callable[[], object]) -> float:
@@ -153,7 +208,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=2000, help="of workers")
     parser.add_argument("--gigabytes", type=float, default=20, help="of stream")
     parser.add_argument("--store", type=Path)
-    parser.add_argument("--road", choices=["batches", "mapped"])
+    parser.add_argument("--road", choices=list(ROADS), help="the one road of stream; else all")
     parser.add_argument("--out", type=Path, default=Path("simulation.jsonl"))
     args = parser.parse_args()
     if args.what == "read":
@@ -162,7 +217,7 @@ def main() -> None:
     measured = {
         "overhead": lambda: overhead(args.n, args.rounds),
         "workers": lambda: workers(args.rows),
-        "stream": lambda: stream(args.gigabytes),
+        "stream": lambda: stream(args.gigabytes, [args.road] if args.road else ROADS),
     }
     for row in measured[args.what]():
         with args.out.open("a") as file:

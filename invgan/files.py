@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from invgan.mapped import in_parts, let_go, on_disk
+
 __all__ = ["digest", "replacing", "write_text"]
 
 
@@ -37,6 +39,12 @@ def digest(*parts: str | NDArray[Any]) -> str:
     """SHA-256 of texts and of the bytes of arrays, in this order."""
     content = hashlib.sha256()
     for part in parts:
-        text = isinstance(part, str)
-        content.update(f"{part}\0".encode() if text else np.ascontiguousarray(part).data)
+        if isinstance(part, str):
+            content.update(f"{part}\0".encode())
+        elif on_disk(part):
+            for rows in in_parts(part):
+                content.update(np.ascontiguousarray(part[rows]).data)
+                let_go(part)
+        else:
+            content.update(np.ascontiguousarray(part).data)
     return content.hexdigest()

@@ -77,6 +77,11 @@ class Folder:
         """Where simulations go as they come."""
         return None if self.path is None else self.path / "simulations"
 
+    @property
+    def mapped(self) -> Path | None:
+        """Where simulations larger than memory are read from; it can be made again."""
+        return None if self.path is None else self.path / "simulations-mapped"
+
     def holds(self, n: int) -> bool:
         """Whether n simulations are finished in the store."""
         if self.store is None or not self.store.is_dir():
@@ -102,8 +107,8 @@ class Folder:
         return None if self.path is None else self.path / "rounds"
 
     def forget_simulations(self) -> None:
-        """Remove the store and the rounds of simulations."""
-        for folder in (self.store, self.rounds):
+        """Remove the store, what is mapped of it, and the rounds of simulations."""
+        for folder in (self.store, self.mapped, self.rounds):
             if folder is not None and folder.is_dir():
                 shutil.rmtree(folder)
         if self.store is not None:

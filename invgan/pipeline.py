@@ -52,7 +52,8 @@ def solve(
         seed: of everything random.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         overwrite: redo the stages that the folder holds already.
-        progress: called with a stage's title; gives a context with a (done, total) callback.
+        progress: called with a stage's title; gives a context with a (done, total) callback. One
+            that has a method ``tell`` is given a few words on how training stands as well.
         simulations: that were made elsewhere (`load_table`, `apply_summary`), in the place of the
             first stage; they are held against the model where it has no noise of its own.
 
@@ -167,7 +168,7 @@ class Run:
         found = self._findings()
         return Solution(
             problem=self.problem,
-            simulations=found.simulations,
+            simulations=self.simulate(),
             inverse=self.train(),
             samples=found.samples,
             raw=found.raw or found.samples,
@@ -224,7 +225,7 @@ class Run:
         validations, comparison = self._before("validate")
         return Findings(
             problem=self.problem,
-            simulations=simulations,
+            simulations=simulations.few(),
             samples=answer,
             validation=validations["answer"],
             raw=raw,

@@ -44,6 +44,7 @@ def check_predictability(problem: Problem, simulations: Simulations, *, seed: in
         OutsideError: more than 5 % of the observations lie outside the simulated outputs; the
             message names the column, the share and both ranges.
     """
+    simulations = simulations.few()
     rows = _observed(problem, np.random.default_rng(seed))
     names = _columns(problem)
     _check_gaps(rows, simulations.y, names)
@@ -68,6 +69,7 @@ def check_predictability(problem: Problem, simulations: Simulations, *, seed: in
 
 def explained(problem: Problem, simulations: Simulations, *, seed: int = 0) -> list[Measure]:
     """The same as figures for the report."""
+    simulations = simulations.few()
     rows = _observed(problem, np.random.default_rng(seed))
     shares = _outside(rows, simulations.y)
     limit = _LARGEST_SHARE

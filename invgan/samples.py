@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from invgan.errors import InputError
 from invgan.files import replacing
+from invgan.mapped import let_go, on_disk
 from invgan.tables import read_npz
 
 __all__ = ["Records", "Samples", "Simulations", "failure_records"]
@@ -22,6 +23,7 @@ Records = NDArray[np.void]
 """A structured array with the fields kind, message and seconds."""
 
 _LONGEST = 200
+_MOST_ROWS, _MOST_BYTES = 100_000, 2**27
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,28 @@ class Simulations:
     def heldout(self) -> Self:
         """The rows that nothing but the checks sees."""
         return self._rows(slice(int(0.95 * len(self)), None))
+
+    def few(self) -> Self:
+        """Themselves where they are in memory; of those on the disk as many as any check needs.
+
+        These are the first of the training, of the selection and of the held-out rows, in memory,
+        100,000 of them and 128 MB at most; ``info["rows"]`` says how many there are in all. They
+        have the same three parts, so that what was held out stays held out.
+        """
+        if not on_disk(self.y):
+            return self
+        row = max(1, self.x[:1].nbytes + self.y[:1].nbytes)
+        n = min(_MOST_ROWS, _MOST_BYTES // row)
+        # All, or so many fewer that no part can be asked for a row more than it has.
+        n = len(self) if n >= len(self) else max(0, min(n, len(self) - 20))
+        ends = int(0.85 * n), int(0.95 * n), n
+        sizes = np.diff([0, *ends])
+        shares = zip((self.training, self.selection, self.heldout), sizes, strict=True)
+        x, y = zip(*((part.x[:size], part.y[:size]) for part, size in shares), strict=True)
+        info = {**self.info, "rows": len(self)}
+        found = replace(self, x=np.concatenate(x), y=np.concatenate(y), info=info)
+        let_go(self.x, self.y)
+        return found
 
     def _rows(self, rows: slice) -> Self:
         return type(self)(

@@ -20,7 +20,7 @@ from scipy.special import expit, logit, ndtr
 
 from invgan.errors import InputError
 from invgan.monotone import MonotoneMap, normal_scores
-from invgan.priors import Box, Prior, PriorLike, Simplex
+from invgan.priors import Box, HasQuantiles, PriorLike, Simplex
 from invgan.structure import filled
 
 __all__ = ["OutputScaling", "ParameterScaling", "scored"]
@@ -58,7 +58,7 @@ class ParameterScaling:
         if isinstance(support, Simplex):
             bounds = np.zeros(support.dimension), np.ones(support.dimension)
             return cls(*bounds, _maps(_break_stick(prior.sample(_PRIOR_DRAWS, rng))), simplex=True)
-        if isinstance(prior, Prior):
+        if isinstance(prior, HasQuantiles):
             return cls(support.low, support.high, _exact_maps(prior, support))
         t = _unbound(prior.sample(_PRIOR_DRAWS, rng), support.low, support.high)
         return cls(support.low, support.high, _maps(t))
@@ -176,7 +176,7 @@ def scored(reference: Array, *clouds: Array) -> tuple[Array, ...]:
     return filled(*scores)
 
 
-def _exact_maps(prior: Prior, support: Box) -> tuple[MonotoneMap, ...]:
+def _exact_maps(prior: HasQuantiles, support: Box) -> tuple[MonotoneMap, ...]:
     t = _unbound(prior.quantile(ndtr(_SCORES)), support.low, support.high)
     return tuple(_rising(t[:, j], name) for j, name in enumerate(prior.names))
 
@@ -215,7 +215,7 @@ def _seen_scores(values: Array, columns: Iterable[int]) -> MonotoneMap:
 def _scores(maps: tuple[MonotoneMap, ...], columns: Array) -> Array:
     """Images of the columns; a draw that rounded to a bound of the prior is cut like an outlier."""
     scores = np.stack([m(columns[:, j]) for j, m in enumerate(maps)], axis=1)
-    return np.asarray(np.clip(scores, -_LARGEST_SCORE, _LARGEST_SCORE))
+    return np.clip(scores, -_LARGEST_SCORE, _LARGEST_SCORE, out=scores)
 
 
 def _unbound(x: Array, low: Array, high: Array) -> Array:

@@ -5,7 +5,7 @@ simulate (in rounds) -> train -> sample, correct or iterate -> (mcmc) -> validat
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from invgan.correction import correct, push_forward
 from invgan.errors import CorrectionError, InputError
 from invgan.folder import Verdicts
 from invgan.gan import Inverse, PopulationGenerator, RganConfig, sample, train, train_rgan
+from invgan.health import standing
 from invgan.mcmc import run_mcmc
 from invgan.mixing import iterate
 from invgan.models import held_against
@@ -30,6 +31,7 @@ from invgan.truncation import Truncated
 __all__ = ["ProgressFactory", "Work"]
 
 Advance = Callable[[int, int], None]
+Watch = Callable[[Sequence[Mapping[str, Any]]], None]
 ProgressFactory = Callable[[str], AbstractContextManager[Advance]]
 
 _SPARE = 1.5
@@ -43,7 +45,8 @@ class Work:
         problem: what is asked.
         settings: of all stages.
         device: where to train and draw.
-        progress: called with a stage's title; gives a context with a (done, total) callback.
+        progress: called with a stage's title; gives a context with a (done, total) callback. One
+            that has a method ``tell`` is given a few words on how training stands as well.
     """
 
     problem: Problem
@@ -58,7 +61,7 @@ class Work:
             return simulate(
                 self.problem, chosen.n, seed=seed, chunk=chosen.chunk,
                 max_failures=chosen.max_failures, design=chosen.design, store=store,
-                progress=advance,
+                memory=chosen.memory, progress=advance,
             )  # fmt: skip
 
     def take(self, given: Simulations, seed: int) -> Simulations:
@@ -100,7 +103,7 @@ class Work:
                 )  # fmt: skip
             return train(
                 here, simulations, chosen, seed=seed, device=self.device, checkpoint=checkpoint,
-                progress=advance,
+                progress=advance, watch=_watch(advance),
             )  # fmt: skip
 
     def sample(
@@ -165,6 +168,12 @@ class Work:
         return self.progress(title)
 
 
+def _watch(advance: Advance) -> Watch | None:
+    """Tells a bar that can show more than a count how training stands."""
+    tell = getattr(advance, "tell", None)
+    return None if tell is None else lambda history: tell(standing(history))
+
+
 def _drawn(problem: Problem, inverse: Inverse | PopulationGenerator, n: int, seed: int) -> Samples:
     """The generator's own draws."""
     if isinstance(inverse, PopulationGenerator):
@@ -194,6 +203,7 @@ def _evidence(inverse: Inverse | PopulationGenerator, problem: Problem) -> dict[
         "log_ratio": inverse.log_ratio if inverse.has_density else None,
         "members": inverse.each if len(inverse.members) > 1 else (),
         "embed": inverse.embed if structured else None,
+        "doubts": inverse.doubts,
     }
 
 

@@ -14,15 +14,18 @@ from typing import Any
 import numpy as np
 import torch
 
+from invgan.gan.content import Outputs, outputs_of
 from invgan.gan.device import generator_on
 from invgan.gan.game import GameStage
-from invgan.gan.heads import LinearHead
+from invgan.gan.heads import LinearHead, RegressionHead
 from invgan.gan.judge import train_judge
+from invgan.gan.known import Known
 from invgan.gan.likelihood import LikelihoodStage
 from invgan.gan.member import Estimator, Member, build_estimator
 from invgan.gan.networks import Generator
 from invgan.gan.recovery import Recovered, play_with_recovery
-from invgan.gan.stage import Pairs, Plan, run_stage
+from invgan.gan.stage import Column, Pairs, Plan, Source, Watch, run_stage
+from invgan.gan.streaming import OnDisk, in_latent_space
 from invgan.gan.temper import temper_together
 from invgan.health import diagnose_kept, summary
 from invgan.settings import TrainConfig
@@ -59,16 +62,20 @@ class Course:
         checkpoint: stem of the checkpoint files, or None.
         fingerprint: what is trained, so that no other training's checkpoint is taken up.
         progress: called with (steps done, steps).
+        watch: called after each evaluation with the history of the head or game under way.
+        known: the model itself, where draws are compared by their outputs, or None.
     """
 
     config: TrainConfig
-    pairs: Pairs
+    pairs: Source[Column]
     selection: Pairs
     members: int
     judged: bool
     checkpoint: str | Path | None
     fingerprint: str
     progress: Progress | None
+    watch: Watch | None = None
+    known: Known | None = None
 
     def run(self, seed: int) -> list[Trained]:
         """Train the members; each with its history and its figures for the report."""
@@ -89,8 +96,10 @@ class Course:
         head_seed, fit_seed, game_seed, judge_seed = (int(state) for state in states)
         kind, estimator, history, rungs = self._climb(number, head_seed, fit_seed, trial.kinds)
         estimator.settle(self.pairs.y[:_ENOUGH])
-        pairs, selection = (_mapped(estimator, part) for part in (self.pairs, self.selection))
-        game = self._play(number, pairs, selection, game_seed, trial)
+        pairs, selection = self._mapped(estimator), _mapped(estimator, self.selection)
+        push = outputs_of(estimator, self.known)
+        lead = 0.0 if kind == "none" else _LEAD
+        game = self._play(number, pairs, selection, push, game_seed, trial, lead)
         judge, judged = (
             train_judge(game.kept, pairs, selection, self.config, judge_seed)
             if trial.judged
@@ -131,32 +140,44 @@ class Course:
         """Fit one head by likelihood; nothing where it is the identity."""
         if name.endswith("none"):
             return []
-        if isinstance(estimator.head, LinearHead):
-            estimator.head.fit(self.pairs.u, self.pairs.y)
+        if isinstance(estimator.head, LinearHead | RegressionHead):
+            estimator.head.fit(*self.pairs.some())
+        if isinstance(estimator.head, RegressionHead):
+            return []
         stage = LikelihoodStage(estimator, self.pairs, self.selection, self.config, rng)
         plan = self._plan(name, self.config.head_steps, before, self.config.patience)
         return run_stage(stage, plan, lead=0.0)
 
     def _play(
-        self, number: int, pairs: Pairs, selection: Pairs, seed: int, trial: _Trial
-    ) -> Recovered[Generator]:
-        """Play the game to the end of its schedule: it settles as the learning rate falls."""
+        self, number: int, pairs: Source[Column], selection: Pairs, push: Outputs | None, seed: int,
+        trial: _Trial, lead: float,
+    ) -> Recovered[Generator]:  # fmt: skip
+        """Play the game to the end of its schedule: it settles as the learning rate falls.
+
+        A head is not given up for a game that is hardly better; no head has nothing to defend.
+        """
         before = self._before(number, len(trial.kinds))
 
         def play(
             config: TrainConfig, start: Generator | None, attempt: int
         ) -> tuple[Generator, Rows]:
             rng = generator_on(pairs.u.device, seed + attempt)
-            game = GameStage(pairs, selection, config, rng)
+            game = GameStage(pairs, selection, config, rng, push)
             if start is not None:
                 game.begin_from(start)
             name = f"{number}-gan-{attempt}" if attempt else f"{number}-gan"
             plan = self._plan(name, trial.steps, before)
-            return game.kept, run_stage(game, plan, lead=_LEAD if start is None else 0.0)
+            return game.kept, run_stage(game, plan, lead=lead if start is None else 0.0)
 
         return play_with_recovery(
             play, self.config, restarts=self.config.restarts if trial.steps else 0
         )
+
+    def _mapped(self, estimator: Estimator) -> Source[Column]:
+        """The training pairs in the head's latent space, on the disk where they lie there."""
+        if isinstance(self.pairs, OnDisk):
+            return in_latent_space(estimator, self.pairs)
+        return _mapped(estimator, self.pairs)
 
     @property
     def _kinds(self) -> tuple[str, ...]:
@@ -184,7 +205,8 @@ class Course:
             if self.progress is not None:
                 self.progress(before + done, total)
 
-        return Plan(steps, self.config.evaluations, patience, path, self.fingerprint, shifted)
+        chosen = self.config.evaluations, patience, path, self.fingerprint
+        return Plan(steps, *chosen, shifted, self.watch)
 
 
 def _doubt(history: Rows) -> dict[str, Any] | None:
@@ -194,7 +216,7 @@ def _doubt(history: Rows) -> dict[str, Any] | None:
 
 
 @torch.no_grad()
-def _mapped(estimator: Estimator, pairs: Pairs) -> Pairs:
+def _mapped(estimator: Estimator, pairs: Source[Column]) -> Pairs:
     """The pairs in the head's latent space, with the summaries of their outputs."""
     parts = [(estimator(e, y)[0], estimator.summary(y)) for e, y in pairs.chunks()]
     u, s = zip(*parts, strict=True)

@@ -27,7 +27,7 @@ from torch.nn.functional import softplus
 from invgan.gan.device import generator_on
 from invgan.gan.likelihood import descend
 from invgan.gan.networks import Critic, Generator, initialise
-from invgan.gan.stage import Pairs, decay
+from invgan.gan.stage import Column, Pairs, Source, decay
 from invgan.settings import TrainConfig
 
 __all__ = ["CANDIDATES", "Judge", "divergence", "train_judge"]
@@ -37,6 +37,7 @@ CANDIDATES = 16
 
 _QUICK_STEPS, _EVALUATIONS = 400, 12
 _BATCH = 512
+_FARTHEST = 20.0
 _RATE, _QUICK_RATE = 1e-3, 3e-3
 _SEED = 13
 _MOST_HELDOUT = 8192
@@ -99,7 +100,7 @@ class Judge(nn.Module):
 
 
 def train_judge(
-    generator: Generator, pairs: Pairs, selection: Pairs, config: TrainConfig, seed: int
+    generator: Generator, pairs: Source[Column], selection: Pairs, config: TrainConfig, seed: int
 ) -> tuple[Judge | None, dict[str, float]]:
     """A judge of the generator, or None where its correction would not help on held-out pairs.
 
@@ -128,7 +129,7 @@ def train_judge(
 
 
 def _fit(
-    judge: Judge, generator: Generator, pairs: Pairs, tuning: Pairs, steps: int,
+    judge: Judge, generator: Generator, pairs: Source[Column], tuning: Pairs, steps: int,
     rng: torch.Generator, seed: int,
 ) -> None:  # fmt: skip
     """Train by cross-entropy; the weights of the best evaluation are left in place."""
@@ -148,7 +149,7 @@ def _fit(
     judge.load_state_dict(kept)
 
 
-def divergence(generator: Generator, pairs: Pairs, selection: Pairs, hidden: int) -> float:
+def divergence(generator: Generator, pairs: Source[Column], selection: Pairs, hidden: int) -> float:
     """Estimated lower bound of the Jensen-Shannon divergence of generated and real pairs, nats.
 
     The judge is trained on training pairs and scored on the selection pairs. Its randomness is
@@ -172,7 +173,8 @@ def _cross_entropy(
     judge: nn.Module, generator: Generator, pairs: Pairs, rng: torch.Generator
 ) -> Tensor:
     with torch.no_grad():
-        fake = generator.draw(pairs.y, rng)
-    a = judge(pairs.u, pairs.y)
+        # Draws that have left every scale would blind the classifier that is to find them.
+        fake = generator.draw(pairs.y, rng).clamp(-_FARTHEST, _FARTHEST)
+    a = judge(pairs.u.clamp(-_FARTHEST, _FARTHEST), pairs.y)
     b = judge(fake, pairs.y)
     return 0.5 * (softplus(-a).mean() + softplus(b).mean())

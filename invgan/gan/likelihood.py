@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from invgan.gan.checkpoint import State
 from invgan.gan.heads import log_prob
-from invgan.gan.stage import Pairs, decay
+from invgan.gan.stage import Column, Pairs, Source, decay
 from invgan.settings import TrainConfig
 
 __all__ = ["LikelihoodStage"]
@@ -24,7 +24,7 @@ class LikelihoodStage:
     def __init__(
         self,
         head: nn.Module,
-        pairs: Pairs,
+        pairs: Source[Column],
         selection: Pairs,
         config: TrainConfig,
         rng: torch.Generator,

@@ -94,7 +94,8 @@ def train_rgan(
 
     Args:
         problem: prior, model and observations of a population.
-        simulations: pairs of parameters and outputs, which the stand-in is learnt from.
+        simulations: pairs of parameters and outputs, which the stand-in is learnt from; of those
+            that are mapped from the disk the first 100,000, or 128 MB of them.
         config: settings.
 
     Other Args:
@@ -115,6 +116,7 @@ def train_rgan(
     """
     config = config or RganConfig()
     started = time.perf_counter()
+    simulations = simulations.few()
     chosen = _checked(problem, simulations, blocks)
     place = choose_device(device)
     seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(6)]

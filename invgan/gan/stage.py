@@ -7,31 +7,57 @@ evaluations nothing is read back from the device.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from invgan.gan.checkpoint import State, load_state, save_state
 
-__all__ = ["Pairs", "Plan", "Stage", "decay", "run_stage"]
+__all__ = ["Column", "Pairs", "Plan", "Source", "Stage", "Watch", "decay", "run_stage"]
 
 Progress = Callable[[int, int], None]
+Watch = Callable[[Sequence[Mapping[str, Any]]], None]
 
 _AT_ONCE = 8192
 _RECORD_EVERY = 20
 _LAST_RATE = 0.02
 
 
-@dataclass(frozen=True)
-class Pairs:
-    """Training pairs on the device: u (n, E) in the space of the stage, y (n, L) output scores."""
+class Column(Protocol):
+    """Rows of numbers: a tensor, or what lies on the disk and gives tensors of the device."""
 
-    u: Tensor
-    y: Tensor
+    @property
+    def shape(self) -> torch.Size:
+        """(n, E)."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where rows are, once they are asked for."""
+        ...
+
+    def __len__(self) -> int:
+        """How many rows."""
+        ...
+
+    def __getitem__(self, rows: Any, /) -> Tensor:
+        """Some rows, by a slice or by a tensor of numbers."""
+        ...
+
+
+C_co = TypeVar("C_co", bound=Column, covariant=True)
+
+
+@dataclass(frozen=True)
+class Source(Generic[C_co]):
+    """Training pairs, wherever they lie: u (n, E) in the stage's space, y (n, L) output scores."""
+
+    u: C_co
+    y: C_co
 
     def batch(self, size: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """A random batch, with replacement."""
@@ -42,6 +68,14 @@ class Pairs:
         """All pairs in order, a bounded number at once."""
         for start in range(0, len(self.u), size):
             yield self.u[start : start + size], self.y[start : start + size]
+
+    def some(self) -> tuple[Tensor, Tensor]:
+        """The first pairs, as many as may be held at once: all that are held anyway."""
+        return self.u[:], self.y[:]
+
+
+class Pairs(Source[Tensor]):
+    """Pairs on the device."""
 
 
 class Stage(Protocol):
@@ -84,6 +118,7 @@ class Plan:
         checkpoint: file for the state after each evaluation, or None.
         fingerprint: what is trained, so that no other training's checkpoint is taken up.
         progress: called with (steps done, steps).
+        watch: called with the history so far after each evaluation.
     """
 
     steps: int
@@ -92,6 +127,7 @@ class Plan:
     checkpoint: Path | None = None
     fingerprint: str = ""
     progress: Progress | None = None
+    watch: Watch | None = None
 
 
 def decay(step: int, steps: int) -> float:
@@ -120,6 +156,8 @@ def run_stage(stage: Stage, plan: Plan, *, lead: float | None = None) -> list[di
         _judge(stage, last)
         impatient = plan.patience is not None and memory["waited"] >= plan.patience
         memory["over"] = impatient or not math.isfinite(last["heldout"])
+        if plan.watch is not None:
+            plan.watch(memory["history"])
         save_state(plan.checkpoint, stage.name, plan.fingerprint, state)
     if plan.progress is not None:
         plan.progress(plan.steps, plan.steps)

@@ -21,26 +21,26 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from invgan.errors import InputError
 from invgan.files import digest
+from invgan.gan.content import known_outputs
 from invgan.gan.course import Course
-from invgan.gan.device import choose_device, few_threads, to_tensor
+from invgan.gan.device import choose_device, few_threads
 from invgan.gan.inverse import Inverse
-from invgan.gan.networks import check_networks
-from invgan.gan.stage import Pairs
-from invgan.observations import Table
+from invgan.gan.networks import check_networks, fitted
+from invgan.gan.pairing import material, region
+from invgan.gan.stage import Watch
+from invgan.mapped import folder_of, on_disk
 from invgan.problem import Problem
 from invgan.samples import Simulations
-from invgan.scaling import OutputScaling, ParameterScaling
+from invgan.scaling import ParameterScaling
 from invgan.settings import TrainConfig
-from invgan.structure import check_masks, column_groups, thin_sets
+from invgan.structure import check_masks
 
 __all__ = ["train"]
 
@@ -48,8 +48,6 @@ Array = NDArray[np.float64]
 Progress = Callable[[int, int], None]
 
 _MEMBERS = 4
-_TARGET_DRAWS = 20_000
-_FEWEST_PAIRS = 2_000
 _FEWEST_SIMULATIONS = 100
 
 
@@ -62,12 +60,15 @@ def train(
     device: str = "auto",
     checkpoint: str | Path | None = None,
     progress: Progress | None = None,
+    watch: Watch | None = None,
 ) -> Inverse:
     """Learn to draw parameters for outputs like the observed ones.
 
     Args:
         problem: whose prior scales the parameters and whose observations say what will be asked.
-        simulations: pairs of parameters and outputs.
+        simulations: pairs of parameters and outputs. Those that are mapped from the disk
+            (`open_store`) are streamed from there: the training pairs are laid out on the disk
+            too, beside the checkpoint or the simulations, and go when training ends.
         config: settings; the defaults are one set for all problems.
 
     Other Args:
@@ -76,6 +77,8 @@ def train(
         checkpoint: a file for the state of training; where one of the same training lies there,
             it is taken up, and the result is the same as without the interruption.
         progress: called with (steps done, steps).
+        watch: called after each evaluation with the history so far of the head or game under way,
+            rows as `invgan.health.diagnose` takes them.
 
     Returns:
         The inverse that held-out pairs liked best.
@@ -84,22 +87,26 @@ def train(
         InputError: the simulations are not this problem's, or too few, or the networks of the
             settings do not fit its parameters.
     """
-    config = config or TrainConfig()
+    config = fitted(config or TrainConfig(), problem.field, problem.output_shape)
     _check(problem, simulations, config)
     started = time.perf_counter()
     seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(3)]
-    low, high = _region(problem, simulations, config)
-    rows = [_within(part, low, high) for part in (simulations.training, simulations.selection)]
-    rows = _thinned(problem, rows, config, np.random.default_rng(seeds[1]))
+    ends = region(problem, simulations.training.y, config)
     parameters = ParameterScaling.fit(problem.prior, np.random.default_rng(seeds[0]))
-    check_networks(config, parameters.dimension)
-    scaling = OutputScaling.fit(rows[0].y, column_groups(config.embedding, rows[0].y.shape[1]))
+    check_networks(config, parameters.dimension, simulations.y.shape[1])
     place = choose_device(device)
-    pairs, selection = (_pairs(part, parameters, scaling, place) for part in rows)
-    fingerprint = _fingerprint(config, simulations, low, seed)
+    found = material(
+        problem, simulations, config, parameters, ends, seed=seeds[1], device=place,
+        folder=_room(simulations, checkpoint),
+    )  # fmt: skip
+    pairs, selection = found.pairs, found.selection
+    fingerprint = _fingerprint(config, simulations, ends[0], seed)
     count = config.members or (_MEMBERS if problem.random else 1)
     judged = config.judge and problem.random and count == 1
-    course = Course(config, pairs, selection, count, judged, checkpoint, fingerprint, progress)
+    known = known_outputs(problem, simulations.x, config, parameters, found.scaling)
+    course = Course(
+        config, pairs, selection, count, judged, checkpoint, fingerprint, progress, watch, known
+    )
     with few_threads():
         finished = course.run(seeds[2])
     members, history, infos = zip(*finished, strict=True)
@@ -107,13 +114,13 @@ def train(
         "seed": seed,
         "seconds": time.perf_counter() - started,
         "device": str(place),
-        "pairs": len(rows[0]),
-        "share_of_simulations": len(rows[0]) / len(simulations.training),
+        "pairs": len(pairs.u),
+        "share_of_simulations": len(pairs.u) / len(simulations.training),
         **infos[0],
         "members": list(infos),
     }
     return Inverse(
-        members, parameters, scaling, low, high, simulations.names, simulations.outputs, config,
+        members, parameters, found.scaling, *ends, simulations.names, simulations.outputs, config,
         history[0], info,
     )  # fmt: skip
 
@@ -134,54 +141,17 @@ def _check(problem: Problem, simulations: Simulations, config: TrainConfig) -> N
         check_masks(config.embedding)
 
 
-def _region(problem: Problem, simulations: Simulations, config: TrainConfig) -> tuple[Array, Array]:
-    """Ends (L,) of the outputs to train on: the observed range and a margin, else everything.
-
-    For the population question only: one training for the posterior question serves every y. The
-    margin grows where too few simulations would be left.
-    """
-    y = simulations.training.y
-    if problem.question == "posterior":
-        return np.fmin.reduce(y, axis=0), np.fmax.reduce(y, axis=0)
-    seen = problem.observations
-    rows = seen.rows if isinstance(seen, Table) else seen.sample(_TARGET_DRAWS, _target_rng())
-    low, high = np.quantile(rows, [0.001, 0.999], axis=0)
-    width = np.where(high > low, high - low, np.ptp(y, axis=0))
-    width = np.where(width > 0, width, 1.0)
-    away = np.max(np.maximum(low - y, y - high) / width, axis=1)
-    fewest = min(_FEWEST_PAIRS, len(y))
-    margin = max(config.focus, float(np.partition(away, fewest - 1)[fewest - 1]))
-    return low - margin * width, high + margin * width
-
-
-def _target_rng() -> np.random.Generator:
-    return np.random.default_rng(0)
-
-
-def _within(part: Simulations, low: Array, high: Array) -> Simulations:
-    near = np.all(~((part.y < low) | (part.y > high)), axis=1)
-    return replace(part, x=part.x[near], y=part.y[near])
-
-
-def _thinned(
-    problem: Problem, parts: list[Simulations], config: TrainConfig, rng: np.random.Generator
-) -> list[Simulations]:
-    """Sets of repeats lose a random number of elements, so that sets of any size are learnt."""
-    if config.embedding.kind != "set" or problem.repeats == 1:
-        return parts
-    return [replace(part, y=thin_sets(part.y, problem.repeats, rng)) for part in parts]
-
-
-def _pairs(
-    part: Simulations, parameters: ParameterScaling, scaling: OutputScaling, place: torch.device
-) -> Pairs:
-    return Pairs(
-        to_tensor(parameters.to_network(part.x), place),
-        to_tensor(scaling.to_network(part.y), place),
-    )
+def _room(simulations: Simulations, checkpoint: str | Path | None) -> Path | None:
+    """Where training pairs may be laid out: by the checkpoint, else by the simulations."""
+    if checkpoint is None:
+        return folder_of(simulations.y)
+    folder = Path(checkpoint).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _fingerprint(config: TrainConfig, simulations: Simulations, low: Array, seed: int) -> str:
     """What a checkpoint must match to be taken up again."""
-    asked = json.dumps([config.model_dump(), seed, low.tolist()])
+    held = ["mapped"] if on_disk(simulations.y) else []
+    asked = json.dumps([config.model_dump(), seed, low.tolist(), *held])
     return digest(asked, simulations.x, simulations.y)

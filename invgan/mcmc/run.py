@@ -68,6 +68,7 @@ def run_mcmc(
     """
     started = time.perf_counter()
     _check(problem, simulations, n, walkers, steps)
+    simulations = simulations.few()
     seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(5)]
     target, fitted = _target(problem, simulations, seeds[0], seeds[1])
     start = start_among(target, simulations, walkers, np.random.default_rng(seeds[2]))

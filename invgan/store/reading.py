@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,8 @@ from numpy.lib.format import open_memmap
 from numpy.typing import ArrayLike, NDArray
 
 from invgan.errors import InputError
+from invgan.files import digest, write_text
+from invgan.mapped import allocate, let_go
 from invgan.samples import Records, Simulations, failure_records
 
 if TYPE_CHECKING:
@@ -23,13 +26,22 @@ Array = NDArray[np.float64]
 _KEPT = 4
 
 
-def open_store(path: str | Path) -> Simulations:
-    """The simulations of a store, in memory.
+def open_store(path: str | Path, *, mapped: str | Path | None = None) -> Simulations:
+    """The simulations of a store, in memory or mapped.
+
+    Args:
+        path: the store.
+
+    Other Args:
+        mapped: a folder for files from which simulations larger than memory are read as they are
+            needed, see `Stored.mapped`.
 
     Raises:
-        InputError: there is no store, or it is damaged beyond its single batches.
+        InputError: there is no store, or it is damaged beyond its single batches; or the disk is
+            full.
     """
-    return Stored(path).load()
+    stored = Stored(path)
+    return stored.load() if mapped is None else stored.mapped(mapped)
 
 
 class Stored:
@@ -80,6 +92,11 @@ class Stored:
         return int(self._before[-1])
 
     @property
+    def nbytes(self) -> int:
+        """Bytes that they take in memory."""
+        return 8 * len(self) * sum(self.width)
+
+    @property
     def width(self) -> tuple[int, int]:
         """The counts of parameters and of columns of outputs."""
         if self._columns is None:
@@ -108,27 +125,59 @@ class Stored:
     def load(self) -> Simulations:
         """All of it in memory."""
         x, y = (np.empty((len(self), width)) for width in self.width)
-        return self._filled(x, y)
+        self._fill(x, y)
+        return Simulations(x, y, self.names, self.outputs, *self._told())
 
     def mapped(self, folder: str | Path) -> Simulations:
         """All of it as arrays that stay on the disk, in two files of the folder.
 
-        The files, ``x.npy`` and ``y.npy``, are written anew; what is read of the arrays comes from
-        them as it is needed, so any part of training can use simulations larger than memory.
+        What is read of the arrays comes from the files, ``x.npy`` and ``y.npy``, as it is needed,
+        so that training can use simulations larger than memory. Files that were made from the same
+        rows are used as they are.
+
+        Raises:
+            InputError: the disk is full.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         if not len(self):
             return self.load()
+        note, made_from = folder / "made_from.json", self._rows_known_by()
+        files = [folder / f"{name}.npy" for name in ("x", "y")]
+        whole = all(file.is_file() for file in (note, *files))
+        if not (whole and note.read_text(encoding="utf-8") == made_from):
+            note.unlink(missing_ok=True)
+            self._write(files)
+            write_text(note, made_from)
+        x, y = (np.load(file, mmap_mode="r") for file in files)
+        return Simulations(x, y, self.names, self.outputs, *self._told())
+
+    def _write(self, files: list[Path]) -> None:
+        """All rows, as two arrays."""
         arrays = []
-        for name, width in zip(("x", "y"), self.width, strict=True):
-            file = folder / f"{name}.npy"
-            arrays.append(open_memmap(file, mode="w+", dtype=float, shape=(len(self), width)))
-        made = self._filled(*arrays)
+        try:
+            for file, width in zip(files, self.width, strict=True):
+                # Whoever still reads an older file keeps it.
+                file.unlink(missing_ok=True)
+                shape = len(self), width
+                arrays.append(open_memmap(file, mode="w+", dtype=float, shape=shape))
+                with file.open("rb+") as room:
+                    allocate(room, file.stat().st_size)
+        except OSError as error:
+            for file in files:
+                file.unlink(missing_ok=True)
+            raise InputError(
+                f"there is no room for the simulations in {files[0].parent} ({error}): free some; "
+                "they take as much of the disk as their store"
+            ) from None
+        self._fill(*arrays)
         for array in arrays:
             array.flush()
-        x, y = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("x", "y"))
-        return Simulations(x, y, made.names, made.outputs, made.failed, made.info, made.failures)
+
+    def _rows_known_by(self) -> str:
+        """What tells these rows from those of another store or of more of it."""
+        about = json.dumps([self._about.get("identity"), len(self), *self.width])
+        return digest(about, self.status)
 
     def failures(self) -> tuple[Array, Records]:
         """Parameters of the rows that failed, and how, as in `Simulations`."""
@@ -149,18 +198,17 @@ class Stored:
             for i in bad
         ]
 
-    def _filled(self, x: Array, y: Array) -> Simulations:
-        """Simulations whose rows are put into these arrays."""
-        failed, records = [np.empty((0, self.width[0]))], []
+    def _fill(self, x: Array, y: Array) -> None:
+        """Put all rows into these arrays."""
         for k in self._numbers():
             part = slice(self._before[k], self._before[k + 1])
             x[part], y[part] = self._rows(k)
-            bad, how = self._failures(k)
-            failed.append(bad)
-            records += how
-        told = failure_records(records)
-        bad = np.concatenate(failed)
-        return Simulations(x, y, self.names, self.outputs, bad, self._info(), told)
+            let_go(x, y)
+
+    def _told(self) -> tuple[Array, dict[str, Any], Records]:
+        """What simulations hold beside their rows."""
+        failed, records = self.failures()
+        return failed, self._info(), records
 
     def _info(self) -> dict[str, Any]:
         from invgan.store.batches import WAITING  # noqa: PLC0415

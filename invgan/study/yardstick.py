@@ -35,6 +35,7 @@ def held_out_divergence(inverse: Inverse, simulations: Simulations) -> float | N
     Returns:
         The divergence, or None where fewer than 50 held-out rows are within its reach.
     """
+    simulations = simulations.few()
     training, heldout = (
         _pairs(inverse, part) for part in (simulations.training, simulations.heldout)
     )
