@@ -18,6 +18,7 @@ import pytest
 import running_models as models
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from running_problems import PRIOR, PROBLEMS, ROWS, TWO
 from scipy import stats
 
 from invgan.errors import InputError, ModelError
@@ -26,29 +27,12 @@ from invgan.execution.attempt import Outcome, Piece
 from invgan.execution.crew import close_crews, crew_of
 from invgan.execution.tasks import Tasks
 from invgan.models import Command
-from invgan.priors import Prior
 from invgan.problem import Problem
 from invgan.settings import SimulateConfig
 from invgan.simulation import evaluate, failure_table, simulate
 from invgan.simulation.running import call_size, caller_of
 
-PRIOR = Prior(a=stats.norm(), b=stats.uniform(0, 1))
-TWO = {"total": stats.norm(), "product": stats.norm()}
 X = PRIOR.sample(300, np.random.default_rng(0))
-BOTH = Problem(models.both, PRIOR, TWO, vectorized=False)
-PROBLEMS = {
-    "batched": Problem(models.both, PRIOR, TWO),
-    "one by one": BOTH,
-    "batched, noisy": Problem(
-        models.noisy, PRIOR, [[1.0]] * 2, stochastic=True, question="posterior"
-    ),
-    "one by one, noisy": Problem(
-        models.noisy_row, PRIOR, [[1.0]] * 2, stochastic=True, vectorized=False,
-        question="posterior", noise={"normal": 0.1},
-    ),
-    "measured": Problem(models.both, PRIOR, [[1.0, 2.0]] * 2, question="posterior",
-                        noise={"student_t": {"df": 3, "sd": 1}}),
-}  # fmt: skip
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -256,7 +240,7 @@ def test_models_that_cannot_travel_are_refused_with_a_remedy(model, said):
 
 
 def test_a_stopped_run_leaves_workers_that_can_go_on():
-    problem = BOTH.on(Execution("process:1"))
+    problem = ROWS.on(Execution("process:1"))
 
     def stop(done, total):
         raise KeyboardInterrupt
@@ -274,7 +258,7 @@ def test_an_executor_that_is_broken_says_so():
             return future
 
     with pytest.raises(InputError, match=r"takes no more work .*process:N"):
-        evaluate(BOTH.on(Execution(Broken())), X)
+        evaluate(ROWS.on(Execution(Broken())), X)
 
 
 class Losing(Backwards):
@@ -362,7 +346,7 @@ def test_the_size_of_a_call_depends_on_nothing_that_is_measured():
 
 
 def test_a_crew_is_kept_for_the_same_model_only():
-    one, other = caller_of(BOTH), caller_of(PROBLEMS["batched"])
+    one, other = caller_of(ROWS), caller_of(PROBLEMS["batched"])
     with crew_of(one, 1) as crew:
         with crew_of(one, 1) as same:
             assert same is crew
@@ -394,8 +378,8 @@ def test_executions_that_cannot_be_are_refused(asked, said):
 
 
 def test_the_execution_of_a_problem_is_its_own_and_travels_with_it():
-    there = BOTH.on(Execution("process:2", timeout=1))
-    assert BOTH.execution is None
+    there = ROWS.on(Execution("process:2", timeout=1))
+    assert ROWS.execution is None
     assert there.execution == Execution("process:2", timeout=1)
     assert replace(there, question="population").execution == there.execution
     assert there.on(None).execution is None

@@ -17,6 +17,7 @@ import running_models as models
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from running_problems import BATCHED, PRIOR, PROBLEMS, ROWS, TWO
 from scipy import stats
 
 from invgan.cli import main
@@ -28,24 +29,6 @@ from invgan.problem import Problem
 from invgan.simulation import fill_store, simulate
 from invgan.store import Stored, disk, open_store
 from invgan.store.batches import Columns
-
-PRIOR = Prior(a=stats.norm(), b=stats.uniform(0, 1))
-TWO = {"total": stats.norm(), "product": stats.norm()}
-BATCHED = Problem(models.both, PRIOR, TWO)
-ROWS = Problem(models.both, PRIOR, TWO, vectorized=False)
-PROBLEMS = {
-    "batched": BATCHED,
-    "one by one": ROWS,
-    "batched, noisy": Problem(
-        models.noisy, PRIOR, [[1.0]] * 2, stochastic=True, question="posterior"
-    ),
-    "one by one, noisy": Problem(
-        models.noisy_row, PRIOR, [[1.0]] * 2, stochastic=True, vectorized=False,
-        question="posterior", noise={"normal": 0.1},
-    ),
-    "measured": Problem(models.both, PRIOR, [[1.0, 2.0]] * 2, question="posterior",
-                        noise={"student_t": {"df": 3, "sd": 1}}),
-}  # fmt: skip
 
 
 def assert_same(a, b):

@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from invgan.errors import InputError
 from invgan.gan.device import to_tensor
 from invgan.gan.stage import Column, Pairs, Source
 from invgan.gan.streaming import written
@@ -33,11 +34,12 @@ from invgan.scaling import OutputScaling, ParameterScaling
 from invgan.settings import TrainConfig
 from invgan.structure import column_groups, thin_sets
 
-__all__ = ["Material", "material", "region"]
+__all__ = ["Material", "check_simulations", "material", "region"]
 
 Array = NDArray[np.float64]
 
 _TARGET_DRAWS = 20_000
+_FEWEST_SIMULATIONS = 100
 _FEWEST_PAIRS = 2_000
 _SCALE_VALUES = 20_000_000
 _SELECTION_ROWS, _SELECTION_VALUES = 50_000, 2**24
@@ -56,6 +58,25 @@ class Material:
     pairs: Source[Column]
     selection: Pairs
     scaling: OutputScaling
+
+
+def check_simulations(problem: Problem, simulations: Simulations) -> None:
+    """Refuse simulations that are another problem's, or too few to learn from.
+
+    Raises:
+        InputError: their names differ, or there are fewer than a hundred.
+    """
+    if simulations.names != problem.prior.names or simulations.outputs != problem.outputs:
+        raise InputError(
+            f"the simulations hold parameters {list(simulations.names)} and outputs "
+            f"{list(simulations.outputs)}; the problem has {list(problem.prior.names)} and "
+            f"{list(problem.outputs)}"
+        )
+    if len(simulations) < _FEWEST_SIMULATIONS:
+        raise InputError(
+            f"{len(simulations)} simulations are too few to train on; "
+            f"use {_FEWEST_SIMULATIONS} or more"
+        )
 
 
 def region(problem: Problem, y: Array, config: TrainConfig) -> tuple[Array, Array]:

@@ -40,6 +40,7 @@ from numpy.typing import NDArray
 from invgan.errors import InputError
 from invgan.files import digest
 from invgan.gan.device import choose_device, few_threads, generator_on, to_tensor
+from invgan.gan.pairing import check_simulations
 from invgan.gan.population import PopulationGenerator, RganConfig
 from invgan.gan.regularised import RganStage
 from invgan.gan.stage import Plan, run_stage
@@ -62,7 +63,6 @@ Array = NDArray[np.float64]
 Progress = Callable[[int, int], None]
 
 _LAW_ROWS = 50_000
-_FEWEST_SIMULATIONS = 100
 
 
 @dataclass(frozen=True)
@@ -237,17 +237,7 @@ def _checked(
     """The blocks, once everything fits together."""
     if problem.question != "population":
         raise InputError("the regularised generator is for question='population'")
-    if simulations.names != problem.prior.names or simulations.outputs != problem.outputs:
-        raise InputError(
-            f"the simulations hold parameters {list(simulations.names)} and outputs "
-            f"{list(simulations.outputs)}; the problem has {list(problem.prior.names)} and "
-            f"{list(problem.outputs)}"
-        )
-    if len(simulations) < _FEWEST_SIMULATIONS:
-        raise InputError(
-            f"{len(simulations)} simulations are too few to train on; "
-            f"use {_FEWEST_SIMULATIONS} or more"
-        )
+    check_simulations(problem, simulations)
     every = tuple(range(len(problem.outputs)))
     if blocks is None:
         return [Block(every, problem.observations)]

@@ -26,14 +26,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from invgan.errors import InputError
 from invgan.files import digest
 from invgan.gan.content import known_outputs
 from invgan.gan.course import Course
 from invgan.gan.device import choose_device, few_threads
 from invgan.gan.inverse import Inverse
 from invgan.gan.networks import check_networks, fitted
-from invgan.gan.pairing import material, region
+from invgan.gan.pairing import check_simulations, material, region
 from invgan.gan.stage import Watch
 from invgan.mapped import folder_of, on_disk
 from invgan.problem import Problem
@@ -48,7 +47,6 @@ Array = NDArray[np.float64]
 Progress = Callable[[int, int], None]
 
 _MEMBERS = 4
-_FEWEST_SIMULATIONS = 100
 
 
 def train(
@@ -88,7 +86,9 @@ def train(
             settings do not fit its parameters.
     """
     config = fitted(config or TrainConfig(), problem.field, problem.output_shape)
-    _check(problem, simulations, config)
+    check_simulations(problem, simulations)
+    if problem.missing:
+        check_masks(config.embedding)
     started = time.perf_counter()
     seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(3)]
     ends = region(problem, simulations.training.y, config)
@@ -123,22 +123,6 @@ def train(
         members, parameters, found.scaling, *ends, simulations.names, simulations.outputs, config,
         history[0], info,
     )  # fmt: skip
-
-
-def _check(problem: Problem, simulations: Simulations, config: TrainConfig) -> None:
-    if simulations.names != problem.prior.names or simulations.outputs != problem.outputs:
-        raise InputError(
-            f"the simulations hold parameters {list(simulations.names)} and outputs "
-            f"{list(simulations.outputs)}; the problem has {list(problem.prior.names)} and "
-            f"{list(problem.outputs)}"
-        )
-    if len(simulations) < _FEWEST_SIMULATIONS:
-        raise InputError(
-            f"{len(simulations)} simulations are too few to train on; "
-            f"use {_FEWEST_SIMULATIONS} or more"
-        )
-    if problem.missing:
-        check_masks(config.embedding)
 
 
 def _room(simulations: Simulations, checkpoint: str | Path | None) -> Path | None:
