@@ -402,6 +402,14 @@ def test_a_rehearsal_finds_a_model_that_fails(config: Path) -> None:
     assert "failures    5 of 20 runs" in solve(config, "--dry-run").stdout
 
 
+def test_a_rehearsal_promises_no_stage_that_would_not_run() -> None:
+    example = Path(__file__).parents[1] / "examples" / "superresolution" / "config.yml"
+    said = invgan("solve", example, "--dry-run").stdout
+    assert "log k[0,15], ... (256)" in said
+    assert "5000 draws, not corrected" in said
+    assert "mcmc        no\n" in said
+
+
 def test_init_writes_a_problem_that_can_be_solved(tmp_path: Path) -> None:
     result = invgan("init", tmp_path / "mine")
     assert result.exit_code == 0

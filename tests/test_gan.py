@@ -217,7 +217,8 @@ def test_a_useless_game_leaves_the_head_alone(
     sum_problem: Problem, sum_simulations: Simulations
 ) -> None:
     """With a rate that destroys the generator, held-out pairs must choose step 0."""
-    settings = TrainConfig(**{**SMALL.model_dump(), "head": "none", "learning_rate": 30.0})
+    ruinous = {"head": "none", "learning_rate": 30.0, "restarts": 0}
+    settings = TrainConfig(**{**SMALL.model_dump(), **ruinous})
     inverse = train(sum_problem, sum_simulations, settings, seed=2, device="cpu")
     assert inverse.info["kept_step"] == 0
     assert np.isfinite(inverse.draw(np.full((10, 1), 1.0))).all()

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
+_MOST_NAMES = 16
+
 
 class _InOrder(click.Group):
     """Commands listed in the order of the work, not of the alphabet."""
@@ -214,7 +216,9 @@ def _rehearse(stage: str, problem: Problem, config: Config, options: _Options) -
     few = simulate(problem, 20, seed=config.seed, max_failures=1.0)
     seconds = few.info["seconds"]
     click.echo(f"question    {problem.question}")
-    click.echo(f"parameters  {', '.join(problem.prior.names)}")
+    names = problem.prior.names
+    more = f", ... ({len(names)})" if len(names) > _MOST_NAMES else ""
+    click.echo(f"parameters  {', '.join(names[:_MOST_NAMES])}{more}")
     for name, column in zip(problem.outputs, few.y.T, strict=False):
         click.echo(
             f"output      {name}: {column.min():.4g} to {column.max():.4g} in {len(few)} runs"
@@ -225,10 +229,10 @@ def _rehearse(stage: str, problem: Problem, config: Config, options: _Options) -
     lasting = duration(seconds / 20 * runs)
     click.echo(f"simulate    {runs} runs of the model, {lasting} at most")
     click.echo(f"train       head {config.train.head}, {config.train.steps} steps of the game")
-    click.echo(
-        f"sample      {config.sample.n} draws, {'' if config.sample.correct else 'not '}corrected"
-    )
-    walk = f"{chain.walkers} walkers, {chain.steps} steps" if chain.enabled else "no"
+    due = config.sample.correct and problem.question == "population"
+    click.echo(f"sample      {config.sample.n} draws, {'' if due else 'not '}corrected")
+    walked = chain.enabled and problem.has_density
+    walk = f"{chain.walkers} walkers, {chain.steps} steps" if walked else "no"
     click.echo(f"mcmc        {walk}")
     there = f" (there already: {kept(options.out)})" if kept(options.out) else ""
     click.echo(f"`{stage}` would write to {options.out}{there}; nothing was written")
