@@ -402,9 +402,11 @@ def test_a_rehearsal_finds_a_model_that_fails(config: Path) -> None:
     assert "failures    5 of 20 runs" in solve(config, "--dry-run").stdout
 
 
-def test_a_rehearsal_promises_no_stage_that_would_not_run() -> None:
+def test_a_rehearsal_promises_no_stage_that_would_not_run(tmp_path: Path) -> None:
     example = Path(__file__).parents[1] / "examples" / "superresolution" / "config.yml"
-    said = invgan("solve", example, "--dry-run").stdout
+    result = invgan("solve", example, "--out", tmp_path / "run", "--dry-run")
+    assert result.exit_code == 0, result.output
+    said = result.stdout
     assert "log k[0,15], ... (256)" in said
     assert "5000 draws, not corrected" in said
     assert "mcmc        no\n" in said
