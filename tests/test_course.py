@@ -75,6 +75,7 @@ def test_heldout_pairs_choose_the_head(inverse: Inverse) -> None:
     assert inverse.info["head"] == min(heads, key=heads.get) == "linear"
 
 
+@pytest.mark.slow
 def test_a_folded_law_is_not_left_to_the_regression() -> None:
     prior = Prior(a=stats.norm())
     problem = Problem(lambda x: x**2, prior, np.array([[1.0]]), noise={"normal": 0.1},
@@ -158,6 +159,7 @@ def test_members_survive_saving(inverse: Inverse, tmp_path: Path) -> None:
     assert np.array_equal(again.draw(y, seed=4), inverse.draw(y, seed=4))
 
 
+@pytest.mark.slow
 def test_one_training_answers_for_sets_of_any_size(tmp_path: Path) -> None:
     shape = (3, 2)
     problem = noisy(np.zeros(shape))
@@ -249,6 +251,7 @@ def test_a_model_with_noise_has_several_members_and_no_judge(problem: Problem) -
     assert not any(info["judge"]["used"] for info in trained.info["members"])
 
 
+@pytest.mark.slow
 def test_a_game_that_failed_is_played_again_and_never_for_the_worse() -> None:
     """A rate that is absurd blows the game up; a tenth of it, and a tenth of that, do not."""
     prior = Prior(a=stats.norm(), b=stats.norm())

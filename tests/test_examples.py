@@ -125,6 +125,7 @@ def test_the_rosenbrock_script_draws_figure_6(tmp_path: Path) -> None:
     assert (out / "samples.npz").is_file()
 
 
+@pytest.mark.slow
 def test_the_custom_script_prints_the_truth_beside_the_answer(tmp_path: Path) -> None:
     out, said = run_script(EXAMPLES / "custom" / "solve.py", tmp_path)
     assert (out / "report.html").is_file()
@@ -284,6 +285,7 @@ def test_the_concentrations_solve_the_equation(monkeypatch: pytest.MonkeyPatch) 
         np.testing.assert_allclose(coarse[name], fine[name], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_each_code_of_the_branches_is_one_branch(tmp_path: Path) -> None:
     path = EXAMPLES / "branches" / "config.yml"
     own = yaml.safe_load(path.read_text(encoding="utf-8"))["train"]

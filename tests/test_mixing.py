@@ -211,6 +211,7 @@ def test_tables_of_any_size_are_answered(n):
     assert found.info["rounds"][-1]["kept"]
 
 
+@pytest.mark.slow
 def test_the_noisy_plate_is_reproduced_where_one_step_is_not():
     plate = Plate()
     prior = Prior(x1=stats.uniform(0, 2), x2=stats.uniform(0, 2))

@@ -236,6 +236,7 @@ def test_a_failed_generator_is_not_papered_over(tmp_path: Path) -> None:
     assert "not consistent" in (tmp_path / "report.html").read_text().lower()
 
 
+@pytest.mark.slow
 def test_a_game_that_failed_is_named_in_the_verdict(problem: ig.Problem, tmp_path: Path) -> None:
     """The critic wins against a generator that hardly learns; a head would have been kept."""
     lost = {"steps": 100, "head_steps": 100, "evaluations": 4, "restarts": 0, "critic_steps": 3,

@@ -288,6 +288,7 @@ def test_refusals(monkeypatch):
     assert not calls
 
 
+@pytest.mark.slow
 def test_three_rounds_come_closer_than_one_with_the_same_budget():
     """A narrow posterior and few steps: the cut prior brings the answer to the network's scale."""
     sd = 0.004

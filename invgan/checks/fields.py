@@ -25,13 +25,18 @@ _AT_ONCE = 8192
 
 @dataclass(frozen=True)
 class _Seen:
-    """An inverse whose draws are the quantities of fields."""
+    """An inverse whose draws are the quantities of fields, a part of which is held at a time."""
 
     problem: Problem
     inverse: Drawer
 
     def draw(self, y: Array, *, seed: int = 0) -> Array:
-        return _quantified(self.problem, self.inverse.draw(y, seed=seed))
+        found = [np.empty((0, len(self.problem.quantities)))]
+        for start in range(0, len(y), _AT_ONCE):
+            own = int(np.random.SeedSequence([seed, start]).generate_state(1)[0])
+            x = self.inverse.draw(y[start : start + _AT_ONCE], seed=own)
+            found.append(self.problem.quantified(x))
+        return np.concatenate(found)
 
     def knows(self, y: Array) -> NDArray[np.bool_]:
         return self.inverse.knows(y)
