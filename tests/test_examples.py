@@ -345,7 +345,7 @@ def test_a_field_is_resolved_by_the_network_of_the_example(tmp_path: Path) -> No
 
 @pytest.mark.slow
 def test_the_field_script_prints_how_far_both_roads_are_from_the_exact_one(tmp_path: Path) -> None:
-    options = ["--n", "20000", "--steps", "4", "--draws", "4000"]
+    options = ["--n", "20000", "--steps", "4", "--evaluations", "1", "--draws", "4000"]
     _, said = run_script(EXAMPLES / "superresolution" / "solve.py", tmp_path, options)
     figures = [line.split() for line in said.splitlines() if line.startswith("  mean")]
     untrained, regression = ([float(f[k]) for k in (1, 3, 5)] for f in figures)

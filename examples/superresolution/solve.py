@@ -29,6 +29,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/superresolution-script"))
     parser.add_argument("--n", type=int, default=20_000, help="simulations")
     parser.add_argument("--steps", type=int, default=2000, help="of the game")
+    parser.add_argument("--evaluations", type=int, default=4)
     parser.add_argument("--draws", type=int, default=5000)
     args = parser.parse_args()
 
@@ -39,7 +40,7 @@ def main() -> None:
     )
     game = ig.TrainConfig(
         head="none", members=1, judge=False, network=SRGAN, batch_size=128, steps=args.steps,
-        evaluations=4,
+        evaluations=args.evaluations,
     )  # fmt: skip
     roads = {"srgan alone": game, "regression": ig.TrainConfig(steps=0, members=1, judge=False)}
     exact = exact_draws(prior, problem.observations.rows[0], args.draws)
