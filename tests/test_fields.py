@@ -168,6 +168,20 @@ def test_fields_and_numbers_can_be_observed_together():
     np.testing.assert_allclose(y[:, 4:], np.column_stack([f[:, 3, :2], f.sum((1, 2))]))
 
 
+def test_what_a_model_returns_beside_its_outputs_is_passed_over():
+    def model(x):
+        return {"y": x[:, 0], "z": x[:, 1], "solver": "fast", "log": [["a"], ["b", "c"]]}
+
+    prior = ig.Prior(a=stats.norm(), b=stats.norm())
+    problem = ig.Problem(model, prior, {"y": stats.norm(), "z": stats.norm()})
+    x = prior.sample(30, rng())
+    np.testing.assert_array_equal(evaluate(problem, x), x)
+
+
+def test_no_field_has_no_quantities_and_no_failure():
+    assert quantities(np.empty((0, 64)), (1, 8, 8)).shape == (0, 13)
+
+
 @pytest.mark.parametrize(
     ("observed", "said"),
     [

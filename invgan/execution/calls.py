@@ -159,12 +159,15 @@ class Caller:
 
     def _spread(self, result: Mapping[str, Any], axes: int) -> dict[str, Any]:
         """Arrays under one name as the columns name[i,j] that observations of the like have."""
+        if set(self.outputs) <= set(result):
+            return dict(result)
         found: dict[str, Any] = {}
         for name, value in result.items():
-            if name in self.outputs:
+            block = _numbers(value) if isinstance(value, list | tuple) else value
+            if name in self.outputs or np.ndim(block) <= axes:
                 found[name] = value
                 continue
-            block = _numbers(value)
+            block = _numbers(block)
             columns = block.reshape(*block.shape[:axes], -1)
             names = numbered(name, block.shape[axes:])
             found |= zip(names, np.moveaxis(columns, -1, 0), strict=True)

@@ -122,7 +122,7 @@ def _observed(target: Target, x: Array, y: Array, seed: int) -> Array:
 
 
 def _check(problem: Problem, simulations: Simulations, n: int, walkers: int, steps: int) -> None:
-    if problem.question == "population" and not problem.has_density:
+    if problem.question == "population" and problem.random:
         raise InputError(
             "the population density of a stochastic model, or of one with noise, cannot be stated, "
             "and MCMC has nothing to sample: leave it out (mcmc.enabled: false)"
