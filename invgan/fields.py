@@ -151,8 +151,7 @@ def quantities(x: Array, shape: Shape) -> Array:
     columns = []
     for c in range(shape[0]):
         one = f[:, c]
-        flat = one.reshape(len(x), -1)
-        columns += [flat.mean(axis=1), flat.std(axis=1), flat.min(axis=1), flat.max(axis=1)]
+        columns += [of(one, axis=(1, 2)) for of in (np.mean, np.std, np.min, np.max)]
         columns.append(_roughness(one))
         if min(shape[1:]) > 1:
             h, w = shape[1] // 2, shape[2] // 2
@@ -185,9 +184,10 @@ def _middles(shape: Shape) -> list[tuple[int, int]]:
 
 
 def _roughness(f: Array) -> Array:
-    steps = [np.diff(f, axis=axis).reshape(len(f), -1) for axis in (1, 2)]
-    both = np.concatenate(steps, axis=1)
-    return np.sqrt(np.square(both).mean(axis=1)) if both.shape[1] else np.zeros(len(f))
+    steps = [np.diff(f, axis=axis) for axis in (1, 2)]
+    count = sum(math.prod(step.shape[1:]) for step in steps)
+    total = sum(np.square(step).sum(axis=(1, 2)) for step in steps)
+    return np.asarray(np.sqrt(total / max(count, 1)))
 
 
 def _grid(shape: Any) -> Shape:

@@ -50,15 +50,10 @@ def by_quantities(
 ) -> tuple[Simulations | None, Drawer | None, Sequence[Drawer]]:
     """Simulations and inverses of a field as those of its quantities."""
     if simulations is not None:
-        x, failed = (_quantified(problem, part) for part in (simulations.x, simulations.failed))
+        x, failed = map(problem.quantified, (simulations.x, simulations.failed))
         simulations = replace(simulations, x=x, failed=failed, names=problem.quantities)
     return (
         simulations,
         None if inverse is None else _Seen(problem, inverse),
         [_Seen(problem, member) for member in members],
     )
-
-
-def _quantified(problem: Problem, x: Array) -> Array:
-    parts = [problem.quantified(x[i : i + _AT_ONCE]) for i in range(0, len(x), _AT_ONCE)]
-    return np.concatenate(parts) if parts else np.empty((0, len(problem.quantities)))

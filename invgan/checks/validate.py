@@ -95,6 +95,7 @@ def validate(
         y = evaluate(problem, samples.x, seed=seed, progress=progress)
     finite = problem.usable(y)
     x, y, count = samples.x[finite], y[finite], effective(samples) * float(finite.mean())
+    simulations = None if simulations is None else simulations.few()
     if problem.field is not None:
         x, log_ratio = problem.quantified(x), None
         simulations, inverse, members = by_quantities(problem, simulations, inverse, members)
@@ -102,7 +103,6 @@ def validate(
     if len(y) < _FEWEST:
         return Validation("not consistent", (_reason(measures[0]),), tuple(measures), info)
     if simulations is not None:
-        simulations = simulations.few()
         measures += explained(problem, simulations, seed=seed)
     if problem.question == "population":
         measures += _population(problem, x, y, count, simulations, inverse, seed)

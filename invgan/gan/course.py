@@ -17,7 +17,7 @@ import torch
 from invgan.gan.content import Outputs, outputs_of
 from invgan.gan.device import generator_on
 from invgan.gan.game import GameStage
-from invgan.gan.heads import LinearHead, RegressionHead
+from invgan.gan.heads import IdentityHead, LinearHead, RegressionHead
 from invgan.gan.judge import train_judge
 from invgan.gan.known import Known
 from invgan.gan.likelihood import LikelihoodStage
@@ -137,12 +137,10 @@ class Course:
         return kind, estimator, history, {name: figure for figure, name, *_ in fitted}
 
     def _fit(self, estimator: Estimator, name: str, before: int, rng: torch.Generator) -> Rows:
-        """Fit one head by likelihood; nothing where it is the identity."""
-        if name.endswith("none"):
-            return []
+        """Fit one head, by likelihood where it has more to learn than a regression; its history."""
         if isinstance(estimator.head, LinearHead | RegressionHead):
             estimator.head.fit(*self.pairs.some())
-        if isinstance(estimator.head, RegressionHead):
+        if isinstance(estimator.head, IdentityHead | RegressionHead):
             return []
         stage = LikelihoodStage(estimator, self.pairs, self.selection, self.config, rng)
         plan = self._plan(name, self.config.head_steps, before, self.config.patience)

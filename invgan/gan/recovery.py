@@ -156,10 +156,9 @@ def _held(config: TrainConfig) -> Changes:
     bare = config.penalty == "none"
     kind = LOSSES[config.loss].penalty if bare or config.penalty == "auto" else config.penalty
     changes: Changes = {"penalty": "auto"} if bare else {}
-    if kind == "interpolated":
-        times = 1.0 if bare else _STRONGER
-        return changes | {"lipschitz": max(times * config.lipschitz, _LEAST_LIPSCHITZ)}
     times = 1.0 if bare else _STRONGER
+    if kind == "interpolated":
+        return changes | {"lipschitz": max(times * config.lipschitz, _LEAST_LIPSCHITZ)}
     return changes | {"gamma": max(times * config.gamma, _LEAST_GAMMA)}
 
 
