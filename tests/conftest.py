@@ -1,7 +1,10 @@
 """Small problems that several rooms are tested on, solved once."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 
 from invgan.gan import Inverse, train
@@ -19,6 +22,15 @@ SMALL = TrainConfig(
 def add(x: np.ndarray) -> np.ndarray:
     """The sum of two parameters (n, 2), shape (n, 1)."""
     return x.sum(axis=1, keepdims=True)
+
+
+@pytest.fixture
+def global_generators_stay_put() -> Iterator[None]:
+    """No test that asks for this may read or seed a global generator."""
+    before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    yield
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert np.array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """Embeddings: laws of masks and symmetries, determinism, and that every kind learns."""
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -27,13 +26,7 @@ SERIES = ["conv1d", "recurrent", "transformer"]
 POOLINGS = ["moments", "attention"]
 
 
-@pytest.fixture(autouse=True)
-def global_generators_stay_put() -> Iterator[None]:
-    """No test here may read or seed a global generator."""
-    before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
-    yield
-    assert torch.equal(torch.get_rng_state(), before[0])
-    assert np.array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
+pytestmark = pytest.mark.usefixtures("global_generators_stay_put")
 
 
 def rng(seed: int = 0) -> torch.Generator:

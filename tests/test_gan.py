@@ -2,7 +2,6 @@
 
 import math
 import pickle
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -31,13 +30,7 @@ from invgan.simulation import evaluate, simulate
 HEADS = ["flow", "small", "linear", "gaussian", "none"]
 
 
-@pytest.fixture(autouse=True)
-def global_generators_stay_put() -> Iterator[None]:
-    """No test here may read or seed a global generator."""
-    before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
-    yield
-    assert torch.equal(torch.get_rng_state(), before[0])
-    assert np.array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
+pytestmark = pytest.mark.usefixtures("global_generators_stay_put")
 
 
 def rng(seed: int = 0) -> torch.Generator:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,12 +45,7 @@ from invgan.simulation import simulate
 GENERATOR_NORMS = list(NORMS)
 
 
-@pytest.fixture(autouse=True)
-def global_generators_stay_put() -> Iterator[None]:
-    """No test here may read or seed a global generator."""
-    before = torch.get_rng_state()
-    yield
-    assert torch.equal(torch.get_rng_state(), before)
+pytestmark = pytest.mark.usefixtures("global_generators_stay_put")
 
 
 def rng(seed: int = 0) -> torch.Generator:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -30,13 +29,7 @@ from invgan.problem import Problem
 from invgan.settings import EmbeddingConfig, NetworkConfig, TrainConfig
 from invgan.simulation import simulate
 
-
-@pytest.fixture(autouse=True)
-def global_generators_stay_put() -> Iterator[None]:
-    """No test here may read or seed a global generator."""
-    before = torch.get_rng_state()
-    yield
-    assert torch.equal(torch.get_rng_state(), before)
+pytestmark = pytest.mark.usefixtures("global_generators_stay_put")
 
 
 def rng(seed: int = 0) -> torch.Generator:
