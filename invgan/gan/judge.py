@@ -36,7 +36,7 @@ CANDIDATES = 16
 """Draws for one y among which the judge chooses."""
 
 _QUICK_STEPS, _EVALUATIONS = 400, 12
-_BATCH = 512
+_BATCH, _QUICK_BATCHES = 512, 100
 _FARTHEST = 20.0
 _RATE, _QUICK_RATE = 1e-3, 3e-3
 _SEED = 13
@@ -137,13 +137,12 @@ def _fit(
     best, kept = math.inf, copy.deepcopy(judge.state_dict())
     every = max(1, steps // _EVALUATIONS)
     for step in range(steps):
-        u, y = pairs.batch(_BATCH, rng)
-        loss = _cross_entropy(judge, generator, Pairs(u, y), rng)
+        loss = _cross_entropy(judge, *_round(generator, pairs, rng))
         descend(optimiser, loss, _RATE * decay(step, steps))
         if (step + 1) % every == 0:
             with torch.no_grad():
                 again = generator_on(pairs.u.device, seed)
-                heldout = float(_cross_entropy(judge, generator, tuning, again))
+                heldout = float(_cross_entropy(judge, tuning, _drawn(generator, tuning, again)))
             if heldout < best:
                 best, kept = heldout, copy.deepcopy(judge.state_dict())
     judge.load_state_dict(kept)
@@ -153,7 +152,8 @@ def divergence(generator: Generator, pairs: Source[Column], selection: Pairs, hi
     """Estimated lower bound of the Jensen-Shannon divergence of generated and real pairs, nats.
 
     The judge is trained on training pairs and scored on the selection pairs. Its randomness is
-    the same at every call, so that two generators are compared like for like.
+    the same at every call, so that two generators are compared like for like. It goes through the
+    same draws several times: of a large network they cost more than the judge.
     """
     device = pairs.u.device
     rng = generator_on(device, _SEED)
@@ -161,20 +161,30 @@ def divergence(generator: Generator, pairs: Source[Column], selection: Pairs, hi
     initialise(judge, torch.Generator().manual_seed(_SEED))
     judge.to(device)
     optimiser = torch.optim.Adam(judge.parameters(), _QUICK_RATE, fused=device.type != "mps")
+    rounds = [_round(generator, pairs, rng) for _ in range(min(_QUICK_STEPS, _QUICK_BATCHES))]
     for step in range(_QUICK_STEPS):
-        u, y = pairs.batch(_BATCH, rng)
-        loss = _cross_entropy(judge, generator, Pairs(u, y), rng)
+        loss = _cross_entropy(judge, *rounds[step % len(rounds)])
         descend(optimiser, loss, _QUICK_RATE * decay(step, _QUICK_STEPS))
     with torch.no_grad():
-        return math.log(2) - float(_cross_entropy(judge, generator, selection, rng))
+        scored = _cross_entropy(judge, selection, _drawn(generator, selection, rng))
+    return math.log(2) - float(scored)
 
 
-def _cross_entropy(
-    judge: nn.Module, generator: Generator, pairs: Pairs, rng: torch.Generator
-) -> Tensor:
-    with torch.no_grad():
-        # Draws that have left every scale would blind the classifier that is to find them.
-        fake = generator.draw(pairs.y, rng).clamp(-_FARTHEST, _FARTHEST)
-    a = judge(pairs.u.clamp(-_FARTHEST, _FARTHEST), pairs.y)
-    b = judge(fake, pairs.y)
+def _round(
+    generator: Generator, pairs: Source[Column], rng: torch.Generator
+) -> tuple[Pairs, Tensor]:
+    """A batch of pairs, and draws for their y."""
+    real = Pairs(*pairs.batch(_BATCH, rng))
+    return real, _drawn(generator, real, rng)
+
+
+@torch.no_grad()
+def _drawn(generator: Generator, pairs: Pairs, rng: torch.Generator) -> Tensor:
+    """Draws for the y of these pairs, kept from the distances that would blind a classifier."""
+    return generator.draw(pairs.y, rng).clamp(-_FARTHEST, _FARTHEST)
+
+
+def _cross_entropy(judge: nn.Module, real: Pairs, fake: Tensor) -> Tensor:
+    a = judge(real.u.clamp(-_FARTHEST, _FARTHEST), real.y)
+    b = judge(fake, real.y)
     return 0.5 * (softplus(-a).mean() + softplus(b).mean())
