@@ -1,8 +1,10 @@
-"""Push-forward correction: draws that agree with the observations whatever the generator's blur.
+"""The correction: draws that agree with the observations, and with the prior's law of x given y.
 
 The generator's draws x, pushed through the model, have some density p_G of outputs that is nearly
 P_Y. Weights ``w = P_Y(y) / p_G(y)`` make their push-forward exact and leave the law of x given y as
-it is. The mean weight should be one; the effective share ``(sum w)^2 / (n sum w^2)`` says how much
+it is. Where simulations lie densely about the draws' outputs this law is set right too: simulations
+with the same outputs follow it, and a classifier between their parameters and the draws' knows the
+ratio. The mean weight should be one; the effective share ``(sum w)^2 / (n sum w^2)`` says how much
 had to be corrected (Kong 1992), and where it is small the generator has failed.
 
 Of more than twenty outputs, a series or a field, the ratio is that of the leading principal
@@ -19,11 +21,12 @@ from numpy.typing import NDArray
 
 from invgan.calibration.draws import conditions
 from invgan.errors import CorrectionError, InputError
+from invgan.matching import matched
 from invgan.observations import Law, Table
 from invgan.problem import Problem
-from invgan.ratio import log_ratio
+from invgan.ratio import Ratio, log_ratio
 from invgan.resampling import effective_share, resampled
-from invgan.samples import Samples
+from invgan.samples import Samples, Simulations
 from invgan.simulation import evaluate
 
 __all__ = ["correct", "push_forward"]
@@ -35,6 +38,7 @@ _SMALLEST_SHARE = 0.1
 _REPEATED = 0.05
 _MOST_REFERENCE = 100_000
 _MOST_COLUMNS, _TOLD = 20, 0.999
+_NEIGHBOURS = 4
 
 
 def push_forward(
@@ -67,6 +71,7 @@ def correct(
     samples: Samples,
     n: int | None = None,
     *,
+    simulations: Simulations | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Samples:
@@ -78,12 +83,16 @@ def correct(
         n: how many draws to return; by default as many as keep 95 % of them distinct.
 
     Other Args:
-        seed: of the ratio's folds and of the resampling.
+        simulations: of the prior; with them the law of x given y is corrected too, where they lie
+            densely about the draws' outputs, and parameters are twenty or fewer and no field.
+        seed: of the ratios' folds and of the resampling.
         progress: called with (model runs done, total).
 
     Returns:
         Draws that count equally. ``info`` gains mean_weight, effective_share, largest_weight,
-        distinct (the share of distinct points) and ratio (the classifier that was chosen).
+        distinct (the share of distinct points), ratio and ratio_gain (the classifier that was
+        chosen for the outputs, and the nats that held-out rows gain by it), and the same for x
+        given y: ratio_given_y, gain_given_y.
 
     Raises:
         InputError: the question is the posterior, where there is nothing to correct.
@@ -92,14 +101,16 @@ def correct(
     if problem.question == "posterior":
         raise InputError("correct is for question='population'; a posterior has no push-forward")
     started = time.perf_counter()
-    reference_seed, ratio_seed, pick_seed, noise_seed = (
-        int(s) for s in np.random.SeedSequence(seed).generate_state(4)
+    reference_seed, ratio_seed, pick_seed, noise_seed, given_seed = (
+        int(s) for s in np.random.SeedSequence(seed).generate_state(5)
     )
     pushed = push_forward(problem, samples, seed=noise_seed, progress=progress)
     y = _outputs(pushed)
+    given = _given_outputs(problem, pushed, y, simulations, given_seed)
+    weights = pushed.weights * np.exp(given.log)
     reference = _reference(problem, len(y), reference_seed)
-    ratio = log_ratio(*_few(reference, y), seed=ratio_seed)
-    weights = pushed.weights * np.exp(ratio.log) * _possible(problem, y)
+    ratio = log_ratio(*_few(reference, y), of_q=weights, seed=ratio_seed)
+    weights = weights * np.exp(ratio.log) * _possible(problem, y)
     share = _check_share(weights)
     mean = float(weights.mean())
     weights = weights / mean
@@ -114,6 +125,8 @@ def correct(
         "distinct": len(np.unique(rows)) / len(rows),
         "ratio": ratio.chosen,
         "ratio_gain": ratio.gain,
+        "ratio_given_y": given.chosen,
+        "gain_given_y": given.gain,
     }
     return Samples(pushed.x[rows], y[rows], np.ones(n), pushed.names, pushed.outputs, info)
 
@@ -122,6 +135,26 @@ def _outputs(samples: Samples) -> Array:
     if samples.y is None:
         raise InputError("the samples have no outputs; push them through the model first")
     return samples.y
+
+
+def _given_outputs(
+    problem: Problem, pushed: Samples, y: Array, simulations: Simulations | None, seed: int
+) -> Ratio:
+    """Ratio of the prior's law of x given y to the draws', at the draws."""
+    x = pushed.x
+    vectors = problem.field is None and x.shape[1] <= _MOST_COLUMNS
+    if simulations is None or problem.random or not vectors:
+        return Ratio.none(len(x))
+    simulations = simulations.few()
+    rows = matched(y, simulations, _NEIGHBOURS)
+    if rows is None:
+        return Ratio.none(len(x))
+    lent = np.repeat(pushed.weights / _NEIGHBOURS, _NEIGHBOURS)
+    weights: Array = np.bincount(rows.ravel(), lent, len(simulations)).astype(float)
+    used = np.flatnonzero(weights)
+    return log_ratio(
+        simulations.x[used], x, of_p=weights[used], of_q=pushed.weights, thorough=True, seed=seed
+    )
 
 
 def _reference(problem: Problem, n: int, seed: int) -> Array:
@@ -155,7 +188,7 @@ def _check_share(weights: Array) -> float:
     if share < _SMALLEST_SHARE:
         raise CorrectionError(
             f"the correction would rest on {share:.1%} of the draws and 10 % are needed to trust "
-            "it: the generator's draws do not reproduce the observations. Use more simulations "
+            "it: the generator's draws are too far from the answer. Use more simulations "
             "(simulate.n), more steps (train.steps), or a prior that reaches the observations"
         )
     return share

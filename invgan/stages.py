@@ -123,7 +123,9 @@ class Work:
             if population and here.random and isinstance(inverse, Inverse):
                 drawer = Confined(inverse, here.prior)
                 return iterate(here, drawer, n, seed=seed, progress=advance), raw
-            return (_corrected(self.problem, raw, n, correct_seed) if correcting else raw), raw
+            if not correcting:
+                return raw, raw
+            return _corrected(self.problem, raw, n, simulations, correct_seed), raw
 
     def mcmc(self, simulations: Simulations, seed: int, checkpoint: Path | None) -> Samples:
         """The baseline."""
@@ -183,10 +185,12 @@ def _drawn(problem: Problem, inverse: Inverse | PopulationGenerator, n: int, see
     return sample(inverse, problem.observations, n, seed=seed)
 
 
-def _corrected(problem: Problem, raw: Samples, n: int, seed: int) -> Samples:
+def _corrected(
+    problem: Problem, raw: Samples, n: int, simulations: Simulations, seed: int
+) -> Samples:
     """The corrected draws, or the raw ones with the reason why they cannot be believed."""
     try:
-        return correct(problem, raw, n, seed=seed)
+        return correct(problem, raw, n, simulations=simulations, seed=seed)
     except CorrectionError as error:
         info = {**raw.info, "converged": False, "message": str(error)}
         return Samples(raw.x, raw.y, raw.weights, raw.names, raw.outputs, info)

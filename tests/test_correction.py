@@ -9,7 +9,8 @@ from invgan.correction import correct, push_forward
 from invgan.errors import CorrectionError, InputError
 from invgan.priors import Prior
 from invgan.problem import Problem
-from invgan.samples import Samples
+from invgan.samples import Samples, Simulations
+from invgan.simulation import simulate
 
 
 def draws(x: np.ndarray) -> Samples:
@@ -97,4 +98,67 @@ def test_draws_without_finite_outputs_are_dropped_and_counted() -> None:
 def test_the_same_seed_gives_the_same_draws(sum_problem: Problem) -> None:
     samples = draws(shifted(3000, 0.2))
     a, b = (correct(sum_problem, samples, 1000, seed=4) for _ in range(2))
+    assert np.array_equal(a.x, b.x)
+
+
+def wrong_given_y(n: int, seed: int, **law: float) -> np.ndarray:
+    """Draws with the right outputs whose x1 - x2 is not N(0, 2) but the normal law given here."""
+    rng = np.random.default_rng(seed)
+    y, apart = rng.normal(1, 0.5, n), rng.normal(size=n) * law.get("sd", 2**0.5)
+    apart += law.get("shift", 0) * y
+    return np.stack([(y + apart) / 2, (y - apart) / 2], axis=1)
+
+
+def apart(x: np.ndarray) -> np.ndarray:
+    return x[:, 0] - x[:, 1]
+
+
+@pytest.mark.parametrize("law", [{"sd": 1.8}, {"sd": 1.2}, {"shift": 0.4}], ids=str)
+def test_with_simulations_a_wrong_law_of_x_given_y_is_set_right(
+    law: dict[str, float], sum_problem: Problem, sum_simulations: Simulations
+) -> None:
+    samples = draws(wrong_given_y(6000, 5, **law))
+    answer = correct(sum_problem, samples, 4000, simulations=sum_simulations, seed=1)
+    exact = stats.norm(0, np.sqrt(2)).cdf
+    before, after = (stats.kstest(apart(x), exact).statistic for x in (samples.x, answer.x))
+    assert before > 0.03
+    assert after < 0.7 * before
+    assert answer.info["ratio_given_y"] != "none"
+    assert answer.info["gain_given_y"] > 0
+    assert gap(answer.y) < 0.03, "and the push-forward stays right"
+
+
+def test_both_errors_are_mended_at_once(sum_problem: Problem, sum_simulations: Simulations) -> None:
+    x = wrong_given_y(8000, 5, sd=1.8) + 0.1
+    answer = correct(sum_problem, draws(x), 4000, simulations=sum_simulations, seed=1)
+    assert gap(x.sum(axis=1, keepdims=True)) > 0.1
+    assert gap(answer.y) < 0.03
+    assert apart(answer.x).std() == pytest.approx(np.sqrt(2), abs=0.1)
+
+
+def test_exact_draws_and_simulations_call_for_no_correction(
+    sum_problem: Problem, sum_simulations: Simulations
+) -> None:
+    samples = draws(exact_sum(3000, 1))
+    found = correct(sum_problem, samples, simulations=sum_simulations, seed=1).info
+    assert (found["ratio_given_y"], found["gain_given_y"]) == ("none", 0)
+    assert found["effective_share"] > 0.97
+
+
+def test_sparse_simulations_leave_the_law_of_x_given_y_alone(sum_problem: Problem) -> None:
+    simulations = simulate(sum_problem, 200, seed=7)
+    samples = draws(wrong_given_y(3000, 5, sd=1.8))
+    alone = correct(sum_problem, samples, 1000, seed=1)
+    beside = correct(sum_problem, samples, 1000, simulations=simulations, seed=1)
+    assert beside.info["ratio_given_y"] == "none"
+    assert np.array_equal(alone.x, beside.x)
+
+
+def test_the_correction_with_simulations_belongs_to_its_seed(
+    sum_problem: Problem, sum_simulations: Simulations
+) -> None:
+    samples = draws(wrong_given_y(3000, 5, sd=1.8))
+    a, b = (
+        correct(sum_problem, samples, 1000, simulations=sum_simulations, seed=4) for _ in range(2)
+    )
     assert np.array_equal(a.x, b.x)

@@ -17,7 +17,7 @@ FLOORS = [
     {"gan", "mcmc", "correction", "mixing", "checks", "gallery"},
     {"predictability"},
     {"simulation"},
-    {"calibration", "truncation", "store"},
+    {"calibration", "matching", "truncation", "store"},
     {"laws", "problem", "density", "scaling", "ratio", "metrics", "plots"},
     {"noise", "structure", "resampling", "models", "health"},
     {"fields", "observations", "samples", "settings", "validation", "monotone"},

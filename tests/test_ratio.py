@@ -107,3 +107,30 @@ def test_the_ratio_belongs_to_its_seed():
     p, q = normal(1000, seed=1, shift=0.5), normal(1000, seed=2)
     assert np.array_equal(log_ratio(p, q, seed=1).log, log_ratio(p, q, seed=1).log)
     assert not np.array_equal(log_ratio(p, q, seed=1).log, log_ratio(p, q, seed=2).log)
+
+
+def test_weights_of_p_tilt_the_ratio():
+    """Rows of N(0, 1) with weights exp(0.5 x - 0.125) stand for N(0.5, 1)."""
+    p, q = normal(N, seed=2), normal(N, seed=1)
+    weights = np.exp(0.5 * p[:, 0] - 0.125)
+    ratio = log_ratio(p, q, of_p=weights, seed=3)
+    assert np.sqrt(np.mean((ratio.log - 0.5 * q[:, 0] + 0.125) ** 2)) < 0.15
+    assert log_ratio(p, q, of_p=np.full(N, 3.0), seed=3).chosen == "none"
+
+
+def test_weights_of_q_undo_what_they_stand_for():
+    q = normal(N, seed=1)
+    weights = np.exp(0.5 * q[:, 0] - 0.125)
+    assert log_ratio(normal(N, seed=2, shift=0.5), q, of_q=weights, seed=3).chosen == "none"
+
+
+def test_being_thorough_comes_nearer_to_the_truth():
+    """Where the sign of a product of three decides, neither columns nor products of two tell."""
+    q = normal(N, 3, seed=4)
+    rows = normal(2 * N, 3, seed=5)
+    p = rows[np.random.default_rng(6).random(2 * N) < 0.5 + 0.4 * np.sign(rows.prod(axis=1))]
+    near = [
+        np.corrcoef(ratio.log, np.sign(q.prod(axis=1)))[0, 1]
+        for ratio in (log_ratio(p, q, thorough=thorough, seed=5) for thorough in (False, True))
+    ]
+    assert near[1] > max(near[0] + 0.01, 0.7)

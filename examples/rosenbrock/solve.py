@@ -54,7 +54,7 @@ def main() -> None:
     )
     inverse = ig.train(problem, simulations, settings, seed=2)
     raw = ig.sample(inverse, problem.observations, 3 * args.draws // 2, seed=3)
-    answer = ig.correct(problem, raw, args.draws, seed=4)
+    answer = ig.correct(problem, raw, args.draws, simulations=simulations, seed=4)
     baseline = ig.run_mcmc(problem, simulations, args.draws, steps=args.mcmc_steps, seed=5)
 
     validation = ig.validate(problem, answer, simulations=simulations, inverse=inverse, seed=6)

@@ -12,9 +12,9 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from invgan.checks.levels import from_replicates, guessing, largest_gap, within
+from invgan.matching import matched, worth
 from invgan.metrics import c2st, energy_distance, kl_divergence, kolmogorov_smirnov, wasserstein
 from invgan.observations import Table
 from invgan.problem import Problem
@@ -31,7 +31,7 @@ _KS, _WASSERSTEIN, _ENERGY, _C2ST, _PAIRS, _KL = 0.02, 0.05, 0.002, 0.52, 0.55, 
 _REFERENCE_ROWS, _REPLICATES, _REPLICATE_ROWS = 50_000, 30, 10_000
 _ENERGY_ROWS, _TIMES_SD = 2_000, 5
 _FEW_DIMENSIONS, _DIVERGENCE_ROWS = 3, 20_000
-_MATCHED, _LEAST_MATCHED, _LARGEST_BLUR = 4_000, 200, 0.05
+_MATCHED = 4_000
 
 
 def push_forward(problem: Problem, y: Array, count: float, seed: int) -> list[Measure]:
@@ -123,19 +123,14 @@ def against_simulations(
 ) -> list[Measure]:
     """Parameters of the draws against those of the simulations with the nearest outputs.
 
-    Only where simulations lie so densely about the draws' outputs that the distance to the nearest
-    is no blur, and are not the same few over and over.
+    Only where simulations lie densely enough about the draws' outputs.
     """
-    rng = np.random.default_rng(seed)
-    rows = rng.permutation(len(x))[:_MATCHED]
-    scored, cloud = _scored(y[rows], simulations.y)
-    far, nearest = cKDTree(cloud).query(scored)
-    spread = np.maximum(scored.std(axis=0).min(), 1e-12)
-    times = np.bincount(nearest)
-    count = len(rows) ** 2 / float(np.square(times).sum())
-    if np.median(far) > _LARGEST_BLUR * spread or count < _LEAST_MATCHED:
+    rows = np.random.default_rng(seed).permutation(len(x))[:_MATCHED]
+    nearest = matched(y[rows], simulations)
+    if nearest is None:
         return []
-    a, b = x[rows], simulations.x[nearest]
+    count = worth(nearest)
+    a, b = x[rows], simulations.x[nearest[:, 0]]
     accuracy, names = c2st(a, b, seed=seed), problem.prior.names
     floor = largest_gap(len(rows), count, len(names))
     meaning = "largest gap from the parameters of simulations with the same outputs"

@@ -77,7 +77,8 @@ class SampleConfig(Section):
 
     n: int = Field(default=20_000, ge=1, description="number of parameter draws in the answer")
     correct: bool = Field(
-        default=True, description="make the draws data-consistent by re-weighting"
+        default=True,
+        description="re-weight the draws to fit the data, and the prior given their outputs",
     )
 
 

@@ -1,0 +1,49 @@
+"""Simulations with the outputs of given draws: what the prior says of x where y is theirs.
+
+The population's answer keeps the prior's law of x given y. So simulations whose outputs are those
+of the draws must have parameters like the draws', wherever simulations lie densely enough about
+these outputs that the nearest ones are no blur, and are not the same few over and over.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from invgan.samples import Simulations
+from invgan.scaling import OutputScaling
+
+__all__ = ["matched", "worth"]
+
+Array = NDArray[np.float64]
+
+_PROBES = 2_000
+_LARGEST_BLUR, _FEWEST = 0.05, 200
+
+
+def matched(y: Array, simulations: Simulations, neighbours: int = 1) -> NDArray[np.intp] | None:
+    """Rows of the simulations with the nearest outputs, or None where they lie too sparsely.
+
+    Args:
+        y: outputs of draws, shape (n, L), in no order.
+        simulations: of the prior.
+        neighbours: k, how many for each draw.
+
+    Returns:
+        Indices of shape (n, k). None where half of the draws are further from their k-th
+        neighbour than a twentieth of the draws' narrowest standard deviation, on the normal scores
+        of the simulated outputs, or where all neighbours together are worth fewer than 200 rows.
+    """
+    scale = OutputScaling.fit(simulations.y)
+    scored, tree = scale.to_network(y), cKDTree(scale.to_network(simulations.y))
+    far, _ = tree.query(scored[:_PROBES], k=[neighbours])
+    if np.median(far) > _LARGEST_BLUR * max(float(scored.std(axis=0).min()), 1e-12):
+        return None
+    rows = np.asarray(tree.query(scored, k=range(1, neighbours + 1))[1])
+    return rows if worth(rows) >= _FEWEST else None
+
+
+def worth(rows: NDArray[np.intp]) -> float:
+    """How many independent rows these are worth, some of which occur many times (Kong 1992)."""
+    return rows.size**2 / float(np.square(np.bincount(rows.ravel())).sum())
