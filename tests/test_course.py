@@ -9,7 +9,7 @@ from conftest import SMALL
 from scipy import stats
 
 from invgan.errors import InputError
-from invgan.gan import Inverse, sample, train
+from invgan.gan import Inverse, sample, train, training
 from invgan.gan.embedding import build_embedding
 from invgan.gan.heads import build_head, log_prob
 from invgan.gan.judge import CANDIDATES, train_judge
@@ -84,6 +84,19 @@ def test_a_folded_law_is_not_left_to_the_regression() -> None:
     found = train(problem, simulate(problem, 4000, seed=1), config, seed=1, device="cpu").info
     assert found["head"] != "linear"
     assert found["heads"][found["head"]] < found["heads"]["linear"] - 0.03, found["heads"]
+
+
+@pytest.mark.parametrize(
+    ("pairs", "given", "steps"),
+    [(10_000, None, 4000), (85_000, None, 9960), (10**6, None, 20_000), (10**6, 300, 300)],
+)
+def test_a_density_that_is_the_answer_is_fitted_for_longer_to_more_pairs(
+    problem: Problem, sum_problem: Problem, pairs: int, given: int | None, steps: int
+) -> None:
+    config = TrainConfig(head_steps=given)
+    assert training._scheduled(config, problem, pairs).steps_of_head == steps
+    of_population = training._scheduled(config, sum_problem, pairs)
+    assert of_population.steps_of_head == (given or 4000)
 
 
 def judged(shift: float):

@@ -143,7 +143,7 @@ class Course:
         if isinstance(estimator.head, IdentityHead | RegressionHead):
             return []
         stage = LikelihoodStage(estimator, self.pairs, self.selection, self.config, rng)
-        plan = self._plan(name, self.config.head_steps, before, self.config.patience)
+        plan = self._plan(name, self.config.steps_of_head, before, self.config.patience)
         return run_stage(stage, plan, lead=0.0)
 
     def _play(
@@ -191,7 +191,7 @@ class Course:
 
     def _before(self, number: int, place: int) -> int:
         """Steps of the members before, and of this member's heads before, at most."""
-        head = 0 if self.config.head == "none" else self.config.head_steps
+        head = 0 if self.config.head == "none" else self.config.steps_of_head
         first, other = (head * k + self.config.steps for k in (len(self._kinds), 1))
         return (number > 0) * first + max(number - 1, 0) * other + place * head
 

@@ -116,7 +116,7 @@ def train_judge(
     judge = Judge(pairs.u.shape[1], pairs.y.shape[1], config.hidden, config.layers)
     initialise(judge, torch.Generator().manual_seed(seed))
     judge.to(device)
-    steps = max(config.steps, config.head_steps) // 2
+    steps = max(config.steps, config.steps_of_head) // 2
     _fit(judge, generator, pairs, tuning, steps, rng, seed)
     scored = []
     for value in _TEMPERATURES:

@@ -41,13 +41,13 @@ class LikelihoodStage:
         noise = torch.randn(e.shape, generator=self.state.rng, device=e.device)
         e = e + self._smoothing(step) * noise
         loss = -log_prob(self.kept, e, y).mean()
-        rate = self._config.learning_rate * decay(step, self._config.head_steps)
+        rate = self._config.learning_rate * decay(step, self._config.steps_of_head)
         descend(self._optimiser, loss, rate, _LARGEST_GRADIENT)
         return loss.detach()[None] if record else None
 
     def _smoothing(self, step: int) -> float:
         """Falls geometrically to a twentieth over the first four fifths of the steps."""
-        share = min(1.0, step / (0.8 * self._config.head_steps))
+        share = min(1.0, step / (0.8 * self._config.steps_of_head))
         return float(self._config.smoothing * 0.05**share)
 
     @torch.no_grad()

@@ -182,7 +182,7 @@ class RegressionStage:
         """One least-squares step."""
         t, e = self._pairs.batch(self._config.batch_size, self.state.rng)
         loss = (self.kept(e, e[:, :0]) - t).square().mean()
-        rate = self._config.learning_rate * decay(step, self._config.head_steps)
+        rate = self._config.learning_rate * decay(step, self._config.steps_of_head)
         descend(self._optimiser, loss, rate, _LARGEST_GRADIENT)
         return loss.detach()[None] if record else None
 

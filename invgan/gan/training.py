@@ -47,6 +47,7 @@ Array = NDArray[np.float64]
 Progress = Callable[[int, int], None]
 
 _MEMBERS = 4
+_PASSES, _MOST_STEPS = 60, 20_000
 
 
 def train(
@@ -100,6 +101,7 @@ def train(
         folder=_room(simulations, checkpoint),
     )  # fmt: skip
     pairs, selection = found.pairs, found.selection
+    config = _scheduled(config, problem, len(pairs.u))
     fingerprint = _fingerprint(config, simulations, ends[0], seed)
     count = config.members or (_MEMBERS if problem.random else 1)
     judged = config.judge and problem.random and count == 1
@@ -123,6 +125,17 @@ def train(
         members, parameters, found.scaling, *ends, simulations.names, simulations.outputs, config,
         history[0], info,
     )  # fmt: skip
+
+
+def _scheduled(config: TrainConfig, problem: Problem, pairs: int) -> TrainConfig:
+    """The settings with steps of the head for so many pairs, where they leave it open.
+
+    In a population without noise the game and the correction do what the head leaves undone.
+    """
+    if config.head_steps is not None or not (problem.random or problem.question == "posterior"):
+        return config
+    steps = min(_PASSES * pairs // config.batch_size, _MOST_STEPS)
+    return config.model_copy(update={"head_steps": max(steps, config.steps_of_head)})
 
 
 def _room(simulations: Simulations, checkpoint: str | Path | None) -> Path | None:

@@ -14,6 +14,7 @@ __all__ = ["LABELLED", "PAIRED", "REGRESSED", "TrainConfig"]
 PAIRED = ("relativistic",)
 REGRESSED = ("linear", "regression")
 LABELLED = ("minimax", "nonsaturating", "least_squares")
+_HEAD_STEPS = 4000
 
 
 class TrainConfig(Section):
@@ -38,7 +39,13 @@ class TrainConfig(Section):
         description="samplers trained from different seeds, drawn from equally; where left out 4 "
         "for a model with noise, else 1",
     )
-    head_steps: int = Field(default=4000, ge=1, description="most optimiser steps of the head")
+    head_steps: int | None = Field(
+        default=None,
+        ge=1,
+        description="most optimiser steps of the head; where left out 4,000, and where its density "
+        "is the answer, for a posterior or a model with noise, as many more as go 60 times through "
+        "the pairs, 20,000 at most",
+    )
     steps: int = Field(
         default=6000, ge=0, description="most generator steps of the game; 0 keeps the head alone"
     )
@@ -157,6 +164,11 @@ class TrainConfig(Section):
         ge=0,
         description="margin around the observed range, in ranges, that is trained on",
     )
+
+    @property
+    def steps_of_head(self) -> int:
+        """Most optimiser steps of the head; where left out, those of few pairs."""
+        return _HEAD_STEPS if self.head_steps is None else self.head_steps
 
     @model_validator(mode="after")
     def _parts_of_the_loss(self) -> Self:
