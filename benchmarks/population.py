@@ -87,6 +87,7 @@ def measure(
         "effective_share": info.get("effective_share", 1.0),
         "distinct": info.get("distinct", 1.0),
         "ratio": info.get("ratio", "none"),
+        "ratio_given_y": info.get("ratio_given_y", "none"),
         "divergence": solution.inverse.info["divergence"],
         "divergence_of_head": solution.inverse.info["divergence_of_head"],
         "judge": solution.inverse.info["judge"],
@@ -174,7 +175,7 @@ def main() -> None:
     parser.add_argument("--problem", action="append", choices=list(gallery.POPULATION))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first", type=int, default=0, help="first seed")
-    parser.add_argument("--head", default="flow", choices=["flow", "gaussian", "none"])
+    parser.add_argument("--head", default="auto", choices=["auto", "flow", "gaussian", "none"])
     parser.add_argument("--head-steps", type=int, default=TrainConfig().head_steps)
     parser.add_argument("--steps", type=int, default=TrainConfig().steps, help="of the game")
     parser.add_argument("--no-mcmc", action="store_true")
