@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from invgan.resampling import effective_share
 from invgan.samples import Simulations
-from invgan.scaling import OutputScaling
+from invgan.scaling import scored
 
 __all__ = ["matched", "worth"]
 
@@ -35,15 +36,16 @@ def matched(y: Array, simulations: Simulations, neighbours: int = 1) -> NDArray[
         neighbour than a twentieth of the draws' narrowest standard deviation, on the normal scores
         of the simulated outputs, or where all neighbours together are worth fewer than 200 rows.
     """
-    scale = OutputScaling.fit(simulations.y)
-    scored, tree = scale.to_network(y), cKDTree(scale.to_network(simulations.y))
-    far, _ = tree.query(scored[:_PROBES], k=[neighbours])
-    if np.median(far) > _LARGEST_BLUR * max(float(scored.std(axis=0).min()), 1e-12):
+    at, cloud = scored(simulations.y, y, simulations.y)
+    tree = cKDTree(cloud)
+    far, _ = tree.query(at[:_PROBES], k=[neighbours])
+    if np.median(far) > _LARGEST_BLUR * max(float(at.std(axis=0).min()), 1e-12):
         return None
-    rows = np.asarray(tree.query(scored, k=range(1, neighbours + 1))[1])
+    rows = np.asarray(tree.query(at, k=range(1, neighbours + 1))[1])
     return rows if worth(rows) >= _FEWEST else None
 
 
 def worth(rows: NDArray[np.intp]) -> float:
-    """How many independent rows these are worth, some of which occur many times (Kong 1992)."""
-    return rows.size**2 / float(np.square(np.bincount(rows.ravel())).sum())
+    """How many independent rows these are worth, some of which occur many times."""
+    times: Array = np.bincount(rows.ravel()).astype(float)
+    return len(times) * effective_share(times)

@@ -19,7 +19,7 @@ from invgan.metrics import c2st, energy_distance, kl_divergence, kolmogorov_smir
 from invgan.observations import Table
 from invgan.problem import Problem
 from invgan.samples import Simulations
-from invgan.scaling import OutputScaling
+from invgan.scaling import scored
 from invgan.validation import Measure
 
 __all__ = ["against_simulations", "distance_to_prior", "push_forward"]
@@ -106,8 +106,8 @@ def distance_to_prior(x: Array, y: Array, simulations: Simulations, seed: int) -
         return []
     rng = np.random.default_rng(seed)
     rows = rng.permutation(len(x))[:_DIVERGENCE_ROWS]
-    of_x = kl_divergence(*_scored(x[rows], simulations.x))
-    of_y = kl_divergence(*_scored(y[rows], simulations.y))
+    of_x = kl_divergence(*scored(simulations.x, x[rows], simulations.x))
+    of_y = kl_divergence(*scored(simulations.y, y[rows], simulations.y))
     distinct = min(len(np.unique(y[rows], axis=0)), len(simulations))
     gap, limit = abs(of_x - of_y), _KL + 0.1 * abs(of_y) + 3 / math.sqrt(distinct)
     return [
@@ -141,9 +141,3 @@ def against_simulations(
                "how often a classifier tells the draws from simulations with the same outputs",
                enough=_PAIRS),
     ]  # fmt: skip
-
-
-def _scored(a: Array, b: Array) -> tuple[Array, Array]:
-    """Both clouds on the normal scores of b."""
-    scale = OutputScaling.fit(b)
-    return scale.to_network(a), scale.to_network(b)
