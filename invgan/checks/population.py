@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from invgan.checks.levels import from_replicates, guessing, largest_gap, within
-from invgan.matching import matched, worth
+from invgan.matching import matched, parted, worth
 from invgan.metrics import c2st, energy_distance, kl_divergence, kolmogorov_smirnov, wasserstein
 from invgan.observations import Table
 from invgan.problem import Problem
@@ -123,8 +123,10 @@ def against_simulations(
 ) -> list[Measure]:
     """Parameters of the draws against those of the simulations with the nearest outputs.
 
-    Only where simulations lie densely enough about the draws' outputs.
+    Only where simulations lie densely enough about the draws' outputs, and by those of them
+    that no correction has learnt from.
     """
+    _, simulations = parted(simulations)
     rows = np.random.default_rng(seed).permutation(len(x))[:_MATCHED]
     nearest = matched(y[rows], simulations)
     if nearest is None:
