@@ -18,7 +18,6 @@ densities stays finite where neither of them saw a row.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -26,10 +25,10 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
 from invgan.errors import InputError
+from invgan.fitting import alone
 from invgan.monotone import MonotoneMap, normal_scores
 from invgan.observations import Law, Observations
 
@@ -201,8 +200,7 @@ def _fit_mixture(
     part = rows[:_MIXTURE_ROWS]
     t = np.stack([m(part[:, j]) for j, m in zip(columns, maps, strict=True)], axis=1)
     mixture = GaussianMixture(components, reg_covar=1e-6, random_state=seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    with alone():
         mixture.fit(t)
     whiten = np.asarray(mixture.precisions_cholesky_)
     shift = np.einsum("kl,klm->km", mixture.means_, whiten).ravel()

@@ -15,7 +15,6 @@ values. `kl_divergence` alone takes whole rows only.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -24,10 +23,10 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 
 from invgan.errors import InputError
+from invgan.fitting import alone
 from invgan.structure import filled
 
 __all__ = ["c2st", "energy_distance", "kl_divergence", "kolmogorov_smirnov", "wasserstein"]
@@ -140,7 +139,9 @@ def c2st(
     right = 0
     for fold in range(folds):
         fit, judge = order[part != fold], order[part == fold]
-        machine = _classifier(a.shape[1], len(fit), seed, published).fit(points[fit], labels[fit])
+        machine = _classifier(a.shape[1], len(fit), seed, published)
+        with alone():
+            machine.fit(points[fit], labels[fit])
         right += int((machine.predict(points[judge]) == labels[judge]).sum())
     return right / len(points)
 
@@ -149,19 +150,10 @@ def _classifier(width: int, n: int, seed: int, published: bool) -> Any:
     sizes = (10 * width, 10 * width)
     if published:
         return MLPClassifier(sizes, max_iter=10_000, random_state=seed)
-    return _Patient(
+    return MLPClassifier(
         sizes, learning_rate_init=3e-3, batch_size=min(500, n), max_iter=40, n_iter_no_change=8,
         random_state=seed,
     )  # fmt: skip
-
-
-class _Patient(MLPClassifier):  # type: ignore[misc]
-    """scikit-learn's perceptron that takes its last iteration for an answer, without a warning."""
-
-    def fit(self, points: Array, labels: NDArray[np.int_]) -> Any:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            return super().fit(points, labels)
 
 
 def _standardised(reference: Array, *clouds: Array) -> tuple[Array, ...]:

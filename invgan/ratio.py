@@ -10,19 +10,18 @@ no correction is made where the data show no need of one. Rows may have weights.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, SplineTransformer, StandardScaler
 
+from invgan.fitting import alone
 from invgan.monotone import normal_scores
 
 __all__ = ["LogOdds", "Ratio", "fit_log_odds", "log_ratio"]
@@ -145,8 +144,7 @@ def fit_log_odds(p: Array, q: Array, *, seed: int = 0) -> LogOdds:
         seed: of weights and batches.
     """
     points, labels = np.concatenate([p, q]), np.repeat([1, 0], [len(p), len(q)])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    with alone():
         machine = _network(seed, len(points)).fit(points, labels)
     return LogOdds(tuple(zip(machine.coefs_, machine.intercepts_, strict=True)))
 
@@ -173,8 +171,7 @@ class _Task:
             known = fold != k
             machine = build(seed, int(known.sum()))
             given = {f"{machine.steps[-1][0]}__sample_weight": self.weights[known]}
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ConvergenceWarning)
+            with alone():
                 machine.fit(self.points[known], self.labels[known], **given)
             # Far from the other cloud a probability rounds to zero.
             with np.errstate(divide="ignore"):
