@@ -135,6 +135,7 @@ def main() -> None:
     parser.add_argument("--task", nargs="+", default=list(sbibm_tasks.TASKS))
     parser.add_argument("--n", nargs="+", type=int, default=[10_000])
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--first", type=int, default=0, help="first seed")
     parser.add_argument("--observations", nargs="+", type=int, default=list(range(1, 11)))
     parser.add_argument("--members", type=int, default=None)
     parser.add_argument("--quick", action="store_true", help="the quick C2ST")
@@ -150,7 +151,7 @@ def main() -> None:
     torch.set_num_threads(1)
     for n in options.n:
         for name in options.task:
-            for seed in range(options.seeds):
+            for seed in range(options.first, options.first + options.seeds):
                 row = run(sbibm_tasks.get(name), n, seed, options)
                 with options.out.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(row) + "\n")
