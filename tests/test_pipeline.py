@@ -344,7 +344,7 @@ def test_a_model_that_raises_is_a_model_error(problem: ig.Problem, counted: Coun
 def test_a_model_with_noise_is_iterated_and_taken_up_again(tmp_path: Path) -> None:
     noisy = ig.Problem(add, ig.Prior(x1=stats.norm(), x2=stats.norm()), stats.norm(0.5, 1.0),
                        noise={"normal": 0.5})  # fmt: skip
-    chosen = settings(head_steps=200, members=1, judge=False)
+    chosen = settings(head="gaussian", head_steps=200, members=1, judge=False)
     first = ig.solve(noisy, tmp_path, settings=chosen)
     assert first.samples.info["method"] == "cgan-iterated"
     assert first.samples.info["rounds"][0]["round"] == 0
@@ -357,7 +357,7 @@ def test_rounds_of_simulation_are_taken_up_again(tmp_path: Path) -> None:
     narrow = ig.Problem(lambda x: x, ig.Prior(x1=stats.norm(), x2=stats.norm()),
                         np.array([[0.5, -0.5]]), noise={"normal": 0.05},
                         question="posterior")  # fmt: skip
-    plain = settings(head_steps=200, members=2)
+    plain = settings(head="gaussian", head_steps=200, members=2)
     simulating = SimulateConfig(n=2000, rounds=2)
     chosen = ig.Settings(**{**dict(plain), "simulate": simulating})
     first = ig.solve(narrow, tmp_path, settings=chosen)
