@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from invgan.calibration.draws import conditions
 from invgan.errors import CorrectionError, InputError
-from invgan.matching import matched, parted
+from invgan.matching import matched
 from invgan.observations import Law, Table
 from invgan.problem import Problem
 from invgan.ratio import Ratio, log_ratio
@@ -145,7 +145,7 @@ def _given_outputs(
     vectors = problem.field is None and x.shape[1] <= _MOST_COLUMNS
     if simulations is None or problem.random or not vectors:
         return Ratio.none(len(x))
-    simulations, _ = parted(simulations.few())
+    simulations = simulations.few().training
     rows = matched(y, simulations, _NEIGHBOURS)
     if rows is None:
         return Ratio.none(len(x))

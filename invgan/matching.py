@@ -2,13 +2,10 @@
 
 The population's answer keeps the prior's law of x given y. So simulations whose outputs are those
 of the draws must have parameters like the draws', wherever simulations lie densely enough about
-these outputs that the nearest ones are no blur, and are not the same few over and over. A
-correction that has learnt from simulations is judged by others: each has its part of them.
+these outputs that the nearest ones are no blur, and are not the same few over and over.
 """
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,24 +15,12 @@ from invgan.resampling import effective_share
 from invgan.samples import Simulations
 from invgan.scaling import scored
 
-__all__ = ["matched", "parted", "worth"]
+__all__ = ["matched", "worth"]
 
 Array = NDArray[np.float64]
 
 _PROBES = 2_000
 _LARGEST_BLUR, _FEWEST = 0.05, 200
-_LEARNT = 0.75
-
-
-def parted(simulations: Simulations) -> tuple[Simulations, Simulations]:
-    """Three quarters of the simulations, to learn from, and the others, to judge the answer by.
-
-    The rows are independent and in no order, so that the first and the last will do.
-    """
-    end = int(_LEARNT * len(simulations))
-    rows = slice(end), slice(end, None)
-    first, last = (replace(simulations, x=simulations.x[r], y=simulations.y[r]) for r in rows)
-    return first, last
 
 
 def matched(y: Array, simulations: Simulations, neighbours: int = 1) -> NDArray[np.intp] | None:

@@ -81,6 +81,11 @@ class Simulations:
         return self._rows(slice(int(0.85 * len(self)), int(0.95 * len(self))))
 
     @property
+    def unlearnt(self) -> Self:
+        """The rows that nothing is fitted to: those of the selection and the held-out ones."""
+        return self._rows(slice(int(0.85 * len(self)), None))
+
+    @property
     def heldout(self) -> Self:
         """The rows that nothing but the checks sees."""
         return self._rows(slice(int(0.95 * len(self)), None))

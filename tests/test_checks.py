@@ -143,7 +143,7 @@ def test_a_branch_that_is_drawn_too_often_is_caught_by_simulations_with_the_same
 
 
 def test_simulations_that_are_nearest_to_many_draws_do_not_accuse_an_exact_answer() -> None:
-    """Of 5,000 rows about 400 are near the outputs; met again, each would be known by its face."""
+    """Of 3,000 rows about 300 are near the outputs; met again, each would be known by its face."""
     prior = Prior({f"x{j}": stats.norm() for j in range(4)})
     problem = Problem(lambda x: x[:, :1], prior, stats.norm(0.5, 0.1))
     simulations = simulate(problem, 20_000, seed=0)

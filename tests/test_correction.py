@@ -1,5 +1,7 @@
 """The correction: known blurs are undone, exact draws are left alone, lost causes are refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from conftest import exact_sum
@@ -161,4 +163,19 @@ def test_the_correction_with_simulations_belongs_to_its_seed(
     a, b = (
         correct(sum_problem, samples, 1000, simulations=sum_simulations, seed=4) for _ in range(2)
     )
+    assert np.array_equal(a.x, b.x)
+
+
+def test_the_correction_leaves_the_simulations_of_its_judge_alone(
+    sum_problem: Problem, sum_simulations: Simulations
+) -> None:
+    """The same draws where the rows that the checks hold against them are spoilt."""
+    x, judges = sum_simulations.x.copy(), len(sum_simulations.unlearnt)
+    x[-judges:] = 1e6
+    samples = draws(wrong_given_y(3000, 5, sd=1.8))
+    a, b = (
+        correct(sum_problem, samples, 1000, simulations=simulations, seed=4)
+        for simulations in (sum_simulations, replace(sum_simulations, x=x))
+    )
+    assert a.info["ratio_given_y"] != "none"
     assert np.array_equal(a.x, b.x)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from invgan.matching import matched, parted, worth
+from invgan.matching import matched, worth
 from invgan.samples import Simulations
 
 
@@ -50,11 +50,3 @@ def test_what_rows_are_worth():
     assert worth(np.arange(12).reshape(3, 4)) == 12
     assert worth(np.zeros((5, 1), int)) == 1
     assert worth(np.array([0, 0, 1, 2])) == pytest.approx(16 / 6)
-
-
-def test_a_correction_and_its_judge_share_no_simulation():
-    simulations = simulated(3001)
-    learnt, judged = parted(simulations)
-    assert (len(learnt), len(judged)) == (2250, 751)
-    assert np.array_equal(np.concatenate([learnt.y, judged.y]), simulations.y)
-    assert np.array_equal(learnt.x, learnt.y + 10)

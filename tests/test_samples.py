@@ -64,6 +64,7 @@ def test_the_three_parts_are_disjoint_and_complete(n):
     parts = [whole.training, whole.selection, whole.heldout]
     assert np.array_equal(np.concatenate([part.x for part in parts]), x)
     assert all(np.array_equal(part.y, -part.x) for part in parts)
+    assert np.array_equal(whole.unlearnt.x, np.concatenate([part.x for part in parts[1:]]))
     sizes = np.array(list(map(len, parts)))
     assert np.all(np.abs(sizes - [0.85 * n, 0.1 * n, 0.05 * n]) <= 1)
     assert n < 20 or sizes.min() >= 1

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from invgan.checks.levels import from_replicates, guessing, largest_gap, within
-from invgan.matching import matched, parted
+from invgan.matching import matched
 from invgan.metrics import c2st, energy_distance, kl_divergence, kolmogorov_smirnov, wasserstein
 from invgan.observations import Table
 from invgan.problem import Problem
@@ -126,7 +126,7 @@ def against_simulations(
     no correction has learnt from. Each of these stands beside one draw only: a simulation that
     occurs over and over would be known again by a classifier.
     """
-    _, simulations = parted(simulations)
+    simulations = simulations.unlearnt
     order = np.random.default_rng(seed).permutation(len(x))
     nearest = matched(y[order], simulations)
     if nearest is None:
