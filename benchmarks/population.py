@@ -43,6 +43,7 @@ from invgan.simulation import simulate
 _ROWS = 10_000
 _FEW = 3
 _WALKERS, _BUDGET_WALKERS = 64, 16
+_OF_TRAINING = ("divergence", "divergence_of_head", "judge", "kept_step")
 
 
 def figures(
@@ -79,7 +80,7 @@ def measure(
     row: dict[str, Any] = {
         "problem": name,
         "seed": seed,
-        "head": train.head,
+        "head": train.head if train.method == "cgan" else train.method,
         "seconds": time.perf_counter() - started,
         "verdict": solution.validation.verdict,
         "cgan": figures(ready, solution.samples, published=published and few),
@@ -88,10 +89,7 @@ def measure(
         "distinct": info.get("distinct", 1.0),
         "ratio": info.get("ratio", "none"),
         "ratio_given_y": info.get("ratio_given_y", "none"),
-        "divergence": solution.inverse.info["divergence"],
-        "divergence_of_head": solution.inverse.info["divergence_of_head"],
-        "judge": solution.inverse.info["judge"],
-        "kept_step": solution.inverse.info["kept_step"],
+        **{key: solution.inverse.info.get(key) for key in _OF_TRAINING},
         "measures": {f"{m.name}/{m.output}": m.value for m in solution.validation.measures},
         "reasons": solution.validation.reasons,
     }
@@ -158,7 +156,9 @@ def table(path: Path) -> str:
 
 def jobs(args: argparse.Namespace) -> Iterator[Callable[[], dict[str, Any]]]:
     """What was asked for, one measurement at a time, all problems of one seed first."""
-    train = TrainConfig(head=args.head, head_steps=args.head_steps, steps=args.steps)
+    train = TrainConfig(
+        method=args.method, head=args.head, head_steps=args.head_steps, steps=args.steps
+    )
     published = not args.quick
     for seed in range(args.first, args.first + args.seeds):
         for name in args.problem or (["rosenbrock"] if args.budget else gallery.POPULATION):
@@ -175,6 +175,7 @@ def main() -> None:
     parser.add_argument("--problem", action="append", choices=list(gallery.POPULATION))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first", type=int, default=0, help="first seed")
+    parser.add_argument("--method", default="cgan", choices=["cgan", "rgan"])
     parser.add_argument("--head", default="auto", choices=["auto", "flow", "gaussian", "none"])
     parser.add_argument("--head-steps", type=int, default=TrainConfig().head_steps)
     parser.add_argument("--steps", type=int, default=TrainConfig().steps, help="of the game")
