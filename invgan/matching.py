@@ -15,7 +15,7 @@ from invgan.resampling import effective_share
 from invgan.samples import Simulations
 from invgan.scaling import scored
 
-__all__ = ["matched", "worth"]
+__all__ = ["matched"]
 
 Array = NDArray[np.float64]
 
@@ -42,10 +42,10 @@ def matched(y: Array, simulations: Simulations, neighbours: int = 1) -> NDArray[
     if np.median(far) > _LARGEST_BLUR * max(float(at.std(axis=0).min()), 1e-12):
         return None
     rows = np.asarray(tree.query(at, k=range(1, neighbours + 1))[1])
-    return rows if worth(rows) >= _FEWEST else None
+    return rows if _worth(rows) >= _FEWEST else None
 
 
-def worth(rows: NDArray[np.intp]) -> float:
+def _worth(rows: NDArray[np.intp]) -> float:
     """How many independent rows these are worth, some of which occur many times."""
     times: Array = np.bincount(rows.ravel()).astype(float)
     return len(times) * effective_share(times)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from invgan.matching import matched, worth
+from invgan.matching import matched
 from invgan.samples import Simulations
 
 
@@ -44,9 +44,3 @@ def test_the_same_few_over_and_over_are_not_offered():
     """Draws dense about few simulations, each of which is near enough."""
     y = simulated(3000).y[:50].repeat(40, axis=0)
     assert matched(y, simulated(3000)) is None
-
-
-def test_what_rows_are_worth():
-    assert worth(np.arange(12).reshape(3, 4)) == 12
-    assert worth(np.zeros((5, 1), int)) == 1
-    assert worth(np.array([0, 0, 1, 2])) == pytest.approx(16 / 6)
