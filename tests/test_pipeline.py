@@ -285,7 +285,8 @@ problem:
   prior: {x1: {normal: [0, 1]}, x2: {normal: [0, 1]}}
   observations: OBSERVED
 simulate: {n: 2000}
-train: {head: linear, head_steps: 100, steps: 30, hidden: 32, layers: 2, evaluations: 3, batch_size: 256}
+train: {head: linear, head_steps: 100, steps: 30, hidden: 32, layers: 2, evaluations: 3,
+        batch_size: 256}
 sample: {n: 1000}
 mcmc: {walkers: 16, steps: 100}
 """
