@@ -7,12 +7,14 @@ import pytest
 from conftest import exact_sum
 from scipy import stats
 
+from invgan import gallery
 from invgan.correction import correct, push_forward
 from invgan.errors import CorrectionError, InputError
+from invgan.matching import matched
 from invgan.priors import Prior
 from invgan.problem import Problem
 from invgan.samples import Samples, Simulations
-from invgan.simulation import simulate
+from invgan.simulation import evaluate, simulate
 
 
 def draws(x: np.ndarray) -> Samples:
@@ -154,6 +156,17 @@ def test_sparse_simulations_leave_the_law_of_x_given_y_alone(sum_problem: Proble
     beside = correct(sum_problem, samples, 1000, simulations=simulations, seed=1)
     assert beside.info["ratio_given_y"] == "none"
     assert np.array_equal(alone.x, beside.x)
+
+
+def test_outputs_that_determine_the_parameters_leave_nothing_to_correct():
+    """Exact draws with sharp edges, beyond which the nearest simulations lie."""
+    plate = gallery.get("plate")
+    x, simulations = plate.exact(4000, 3), simulate(plate.problem, 60_000, seed=1)
+    y = evaluate(plate.problem, x)
+    samples = Samples(x, y, np.ones(4000), simulations.names, simulations.outputs)
+    assert matched(y, simulations.training, 4) is not None
+    found = correct(plate.problem, samples, simulations=simulations, seed=1)
+    assert found.info["ratio_given_y"] == "none"
 
 
 def test_the_correction_with_simulations_belongs_to_its_seed(
