@@ -84,7 +84,8 @@ def correct(
 
     Other Args:
         simulations: of the prior; with them the law of x given y is corrected too, where they lie
-            densely about the draws' outputs, and parameters are twenty or fewer and no field.
+            densely about the draws' outputs and these leave parameters open, which are twenty or
+            fewer and no field.
         seed: of the ratios' folds and of the resampling.
         progress: called with (model runs done, total).
 
