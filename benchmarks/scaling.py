@@ -139,6 +139,7 @@ def curves(rows: list[dict[str, Any]], path: Path) -> None:
         (right, "n", "dimension", 10, "simulations (10 parameters)"),
     )
     for axes, along, fixed, value, label in drawn:
+        measured = sorted({row[along] for row in rows if row[fixed] == value})
         for colour, method in zip((style.ANSWER, style.BASELINE), _methods(rows), strict=False):
             found: dict[int, list[float]] = {}
             for row in rows:
@@ -147,6 +148,8 @@ def curves(rows: list[dict[str, Any]], path: Path) -> None:
             at = sorted(found)
             axes.plot(at, [np.mean(found[k]) for k in at], "o-", color=colour, label=method)
         axes.set(xscale="log", xlabel=label, ylabel="C2ST (0.5 is exact)", ylim=(0.48, 1.0))
+        axes.set_xticks(measured, [f"{tick:,}" for tick in measured])
+        axes.minorticks_off()
     left.legend(frameon=False)
     style.save_png(figure, path)
 
