@@ -216,7 +216,7 @@ def test_the_numbers_of_the_method_are_the_defaults() -> None:
         f"(Székely and Rizzo 2013) | {population._ENERGY} |",
         f"0.5 is guessing | {population._C2ST} |",
         f"| {population._REPLICATES} partings of the union",
-        f"nearest outputs, for each parameter | floor + {population._KS} |",
+        f"each beside one draw, for each parameter | floor + {population._KS} |",
         f"answer against simulations C2ST | {population._PAIRS} |",
         f"their parameters in distribution | floor + {consistency._KS} |",
         f"pairs (drawn `x`, `y`) against the held-out pairs | {consistency._PAIRS} |",
