@@ -92,8 +92,7 @@ class Bent:
     @cached_property
     def rotation(self) -> Array:
         """R, shape (D, D)."""
-        rotation = stats.special_ortho_group(max(2, self.dimension), seed=1).rvs()
-        return np.asarray(rotation)
+        return np.asarray(stats.special_ortho_group(self.dimension, seed=1).rvs())
 
     def problem(self, number: int) -> ig.Problem:
         """The posterior question for observation number 1, 2, ..."""
@@ -138,9 +137,10 @@ def curves(rows: list[dict[str, Any]], path: Path) -> None:
         (left, "dimension", "n", 10_000, "parameters (10,000 simulations)"),
         (right, "n", "dimension", 10, "simulations (10 parameters)"),
     )
+    methods = sorted({row["method"] for row in rows})
     for axes, along, fixed, value, label in drawn:
         measured = sorted({row[along] for row in rows if row[fixed] == value})
-        for colour, method in zip((style.ANSWER, style.BASELINE), _methods(rows), strict=False):
+        for colour, method in zip((style.ANSWER, style.BASELINE), methods, strict=False):
             found: dict[int, list[float]] = {}
             for row in rows:
                 if row["method"] == method and row[fixed] == value:
@@ -152,10 +152,6 @@ def curves(rows: list[dict[str, Any]], path: Path) -> None:
         axes.minorticks_off()
     left.legend(frameon=False)
     style.save_png(figure, path)
-
-
-def _methods(rows: list[dict[str, Any]]) -> list[str]:
-    return sorted({row["method"] for row in rows})
 
 
 def main() -> None:

@@ -82,7 +82,7 @@ class Simulations:
 
     @property
     def unlearnt(self) -> Self:
-        """The rows that nothing is fitted to: those of the selection and the held-out ones."""
+        """The rows that no network and no correction learns from: the selection and `heldout`."""
         return self._rows(slice(int(0.85 * len(self)), None))
 
     @property
