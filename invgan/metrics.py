@@ -141,8 +141,8 @@ def c2st(
         fit, judge = order[part != fold], order[part == fold]
         machine = _classifier(a.shape[1], len(fit), seed, published)
         with alone():
-            machine.fit(points[fit], labels[fit])
-        right += int((machine.predict(points[judge]) == labels[judge]).sum())
+            guessed = machine.fit(points[fit], labels[fit]).predict(points[judge])
+        right += int((guessed == labels[judge]).sum())
     return right / len(points)
 
 

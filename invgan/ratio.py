@@ -171,10 +171,9 @@ class _Task:
             known = fold != k
             machine = build(seed, int(known.sum()))
             given = {f"{machine.steps[-1][0]}__sample_weight": self.weights[known]}
-            with alone():
-                machine.fit(self.points[known], self.labels[known], **given)
             # Far from the other cloud a probability rounds to zero.
-            with np.errstate(divide="ignore"):
+            with alone(), np.errstate(divide="ignore"):
+                machine.fit(self.points[known], self.labels[known], **given)
                 log = np.maximum(machine.predict_log_proba(self.points[~known]), _SMALLEST_LOG)
             odds[~known] = log[:, 1] - log[:, 0]
         return odds
