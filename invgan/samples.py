@@ -24,6 +24,7 @@ Records = NDArray[np.void]
 
 _LONGEST = 200
 _MOST_ROWS, _MOST_BYTES = 100_000, 2**27
+_BEYOND = ("x_beyond", "y_beyond")
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class Simulations:
         failures: how each of them failed, shape (n_failed,), with the fields kind (``"raised"``,
             ``"timed out"``, ``"not finite"`` or ``"worker died"``), message and seconds; by
             default not finite.
+        beyond: of several rounds, the rows outside the last region, which training learns from
+            too; they are no draws of the prior that x are. None where there are hardly any.
 
     Raises:
         InputError: there is not one record for each failed row.
@@ -56,6 +59,7 @@ class Simulations:
     failed: Array
     info: dict[str, Any] = field(default_factory=dict)
     failures: Records = field(default_factory=lambda: failure_records([]))
+    beyond: Simulations | None = None
 
     def __post_init__(self) -> None:
         if not len(self.failures) and len(self.failed):
@@ -119,9 +123,12 @@ class Simulations:
 
     def save(self, path: str | Path) -> None:
         """Write to an .npz file, whole or not at all."""
+        others = {}
+        if self.beyond is not None:
+            others = {"x_beyond": self.beyond.x, "y_beyond": self.beyond.y}
         _save(
             path, self.names, self.outputs, self.info, x=self.x, y=self.y, failed=self.failed,
-            failures=self.failures,
+            failures=self.failures, **others,
         )  # fmt: skip
 
     @classmethod
@@ -131,10 +138,17 @@ class Simulations:
         Raises:
             InputError: the file is missing or is not such a file.
         """
-        meta, arrays = _load(path, ("x", "y", "failed"), records="failures")
+        meta, arrays = _load(path, ("x", "y", "failed"), _BEYOND, records="failures")
+        beyond = None
+        if "x_beyond" in arrays:
+            beyond = cls(
+                arrays["x_beyond"], arrays["y_beyond"], meta["names"], meta["outputs"],
+                arrays["failed"][:0],
+            )  # fmt: skip
         return cls(
-            arrays["x"], arrays["y"], failed=arrays["failed"], failures=arrays["failures"], **meta
-        )
+            arrays["x"], arrays["y"], failed=arrays["failed"], failures=arrays["failures"],
+            beyond=beyond, **meta,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -206,8 +220,10 @@ def _save(
 def _check_shapes(arrays: dict[str, NDArray[Any]], meta: dict[str, Any]) -> None:
     """Raise ValueError unless the arrays belong together."""
     n, size = len(arrays["x"]), len(meta["names"])
-    wide = all(arrays[k].shape[1:] == (size,) for k in ("x", "failed") if k in arrays)
+    wide = all(arrays[k].shape[1:] == (size,) for k in ("x", "failed", "x_beyond") if k in arrays)
     y = arrays["y"]
+    others = arrays.get("x_beyond", y[:0]), arrays.get("y_beyond", y[:0])
+    wide = wide and others[1].shape == (len(others[0]), *y.shape[1:])
     rows = len(y) in (n, 0) and y.ndim == 2 and y.shape[1] % max(1, len(meta["outputs"])) == 0
     weights = arrays.get("weights", np.empty(n)).shape == (n,)
     if not (wide and rows and weights and size and isinstance(meta["info"], dict)):
@@ -216,14 +232,15 @@ def _check_shapes(arrays: dict[str, NDArray[Any]], meta: dict[str, Any]) -> None
 
 
 def _load(
-    path: str | Path, keys: tuple[str, ...], *, records: str = ""
+    path: str | Path, keys: tuple[str, ...], optional: tuple[str, ...] = (), *, records: str = ""
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     if not Path(path).is_file():
         raise InputError(f"there is no file {str(path)!r}; run the stage that writes it first")
     try:
         archive = read_npz(path)
         arrays: dict[str, NDArray[Any]]
-        arrays = {key: np.asarray(archive[key], float) for key in keys}
+        found = (*keys, *(key for key in optional if key in archive))
+        arrays = {key: np.asarray(archive[key], float) for key in found}
         if records:
             told = archive[records].tolist() if records in archive else []
             arrays[records] = failure_records(told)

@@ -22,7 +22,7 @@ from invgan.mcmc import run_mcmc
 from invgan.mixing import iterate
 from invgan.models import held_against
 from invgan.problem import Problem
-from invgan.rounds import Confined, confined, sample_inside, simulate_rounds
+from invgan.rounds import Confined, confined, learnable, sample_inside, simulate_rounds
 from invgan.samples import Samples, Simulations
 from invgan.settings import TrainConfig
 from invgan.simulation import measure, run_model, simulate
@@ -94,16 +94,16 @@ class Work:
         self, simulations: Simulations, seed: int, checkpoint: Path | None
     ) -> Inverse | PopulationGenerator:
         """The inverse, or for the method r-GAN the generator of the population."""
-        here, chosen = confined(self.problem, simulations), self.settings.train
+        chosen = self.settings.train
         with self._bar("train") as advance:
             if chosen.method == "rgan":
                 return train_rgan(
-                    here, simulations, _regularised(chosen), seed=seed, device=self.device,
-                    checkpoint=checkpoint, progress=advance,
+                    confined(self.problem, simulations), simulations, _regularised(chosen),
+                    seed=seed, device=self.device, checkpoint=checkpoint, progress=advance,
                 )  # fmt: skip
             return train(
-                here, simulations, chosen, seed=seed, device=self.device, checkpoint=checkpoint,
-                progress=advance, watch=_watch(advance),
+                *learnable(self.problem, simulations), chosen, seed=seed, device=self.device,
+                checkpoint=checkpoint, progress=advance, watch=_watch(advance),
             )  # fmt: skip
 
     def sample(

@@ -12,7 +12,14 @@ from invgan.gan import sample
 from invgan.metrics import c2st
 from invgan.priors import Prior
 from invgan.problem import Problem
-from invgan.rounds import Confined, confined, sample_inside, simulate_rounds, solve_rounds
+from invgan.rounds import (
+    Confined,
+    confined,
+    learnable,
+    sample_inside,
+    simulate_rounds,
+    solve_rounds,
+)
 from invgan.rounds.inside import conditions
 from invgan.samples import Simulations
 from invgan.scaling import ParameterScaling
@@ -115,9 +122,9 @@ def test_an_exact_inverse_puts_the_budget_where_the_answer_is(monkeypatch):
     assert sum(row["inside"] for row in rows) == len(simulations)
     assert simulations.info["model_evaluations"] == 2000
     assert prior.contains(simulations.x).all()
-    assert [len(call.simulations) for call in calls] == [500, rows[0]["inside"] + 500] or (
-        rows[2]["prior_mass"] < rows[1]["prior_mass"]
-    )
+    assert [len(call.simulations) for call in calls] == [500, 1000]
+    assert len(simulations) + len(simulations.beyond) == 2000
+    assert not prior.contains(simulations.beyond.x).any()
 
 
 def test_all_rows_are_draws_of_the_last_prior(monkeypatch):
@@ -134,6 +141,53 @@ def test_all_rows_are_draws_of_the_last_prior(monkeypatch):
     assert c2st(simulations.x, fresh[: len(simulations)], seed=1) < 0.53
     noise = (simulations.y - simulations.x) / SD
     assert stats.kstest(noise.ravel(), "norm").pvalue > 1e-3
+
+
+def test_training_learns_from_all_rows_under_their_own_law(monkeypatch):
+    """A mixture of the cut priors, which is the last one but for a factor where that one is."""
+    plant(monkeypatch, normal(scale=12))
+    simulations = in_rounds(n=6000)
+    here, together = learnable(NARROW, simulations)
+    assert len(together) == 6000 == len(simulations) + len(simulations.beyond)
+    drawn = here.prior.sample(20_000, np.random.default_rng(5))
+    assert c2st(together.x, drawn[:6000], seed=1) < 0.53
+    for j in range(2):
+        assert stats.ks_2samp(together.x[:, j], drawn[:, j]).pvalue > 1e-3
+    last = confined(NARROW, simulations).prior
+    x = last.sample(1000, np.random.default_rng(6))
+    assert np.ptp(here.prior.log_prob(x) - last.log_prob(x)) < 1e-9
+    heights = np.exp(here.prior.log_prob(SQUARE.sample(100_000, np.random.default_rng(7))))
+    assert heights.mean() == pytest.approx(1 / 4, rel=0.03)
+    assert heights.min() > 0
+    assert np.array_equal(here.prior.support.low, [-1, -1])
+
+
+@pytest.mark.parametrize("beyond", [100, 101, 333, 4000])
+@pytest.mark.parametrize("within", [107, 1000, 1999])
+def test_rows_that_are_held_out_stay_held_out(beyond, within):
+    x = np.arange(beyond + within, dtype=float)[:, None].repeat(2, axis=1)
+    others = Simulations(x[within:], x[within:], ("a", "b"), ("u", "v"), x[:0])
+    region = Region(np.array([-1.0, -1.0]), np.array([0.5, 0.5])).to_dict()
+    info = {
+        "regions": [region],
+        "rounds": [{"regions": k, "simulations": 1 + k} for k in range(2)],
+    }
+    simulations = Simulations(
+        x[:within], x[:within], ("a", "b"), ("u", "v"), x[:0], info, beyond=others
+    )
+    _, together = learnable(NARROW, simulations)
+    assert sorted(together.x[:, 0]) == list(range(beyond + within))
+    learnt, chosen = set(together.training.x[:, 0]), set(together.selection.x[:, 0])
+    assert not learnt & set(simulations.unlearnt.x[:, 0])
+    assert not (learnt | chosen) & set(simulations.heldout.x[:, 0])
+
+
+def test_a_handful_of_rows_beyond_is_left_out(monkeypatch):
+    plant(monkeypatch, normal())
+    simulations = in_rounds(n=300, rounds=1)
+    assert simulations.beyond is None
+    here, together = learnable(NARROW, simulations)
+    assert here is NARROW and together is simulations
 
 
 @pytest.mark.parametrize("fault", [{"scale": 0.3}, {"shift": 2.0}, {"scale": 0.5, "shift": 1.0}])
@@ -223,6 +277,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_result(monkeypatch, tmp_path
     assert len(calls) == before + 1
     assert np.array_equal(again.x, whole.x)
     assert np.array_equal(again.y, whole.y)
+    assert np.array_equal(again.beyond.x, whole.beyond.x)
     assert again.info["regions"] == whole.info["regions"]
     assert again.info["rounds"] == whole.info["rounds"]
     with pytest.raises(InputError, match="another problem, seed or setting"):
@@ -233,7 +288,10 @@ def test_the_cut_prior_comes_back_from_the_file_of_simulations(monkeypatch, tmp_
     plant(monkeypatch, normal())
     simulations = in_rounds(n=1000)
     simulations.save(tmp_path / "simulations.npz")
-    back = confined(NARROW, Simulations.load(tmp_path / "simulations.npz")).prior
+    loaded = Simulations.load(tmp_path / "simulations.npz")
+    assert np.array_equal(loaded.beyond.x, simulations.beyond.x)
+    assert np.array_equal(loaded.beyond.y, simulations.beyond.y)
+    back = confined(NARROW, loaded).prior
     prior = confined(NARROW, simulations).prior
     rng = np.random.default_rng
     assert np.array_equal(back.sample(1000, rng(1)), prior.sample(1000, rng(1)))

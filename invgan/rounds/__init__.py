@@ -2,5 +2,13 @@
 
 from invgan.rounds.budget import simulate_rounds, solve_rounds
 from invgan.rounds.inside import Confined, confined, sample_inside
+from invgan.rounds.pooling import learnable
 
-__all__ = ["Confined", "confined", "sample_inside", "simulate_rounds", "solve_rounds"]
+__all__ = [
+    "Confined",
+    "confined",
+    "learnable",
+    "sample_inside",
+    "simulate_rounds",
+    "solve_rounds",
+]

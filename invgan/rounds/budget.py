@@ -4,8 +4,8 @@
 
 Half of the budget is for the last round; the rounds before it share the other half. The regions
 are nested, so simulations of earlier rounds that lie in the last region are draws of the last
-prior too: they are kept, all rows are independent draws of one prior, and nothing needs weights
-(truncated sequential estimation: Deistler, Gonçalves and Macke 2022; Miller et al. 2021). A
+prior too, and nothing needs weights (truncated sequential estimation: Deistler, Gonçalves and
+Macke 2022; Miller et al. 2021). Those that lie elsewhere are learnt from as well (`pooling`). A
 training on them answers for these observations alone.
 
 Every region is fitted around an answer widened by the doubt that held-out pairs cast on it
@@ -34,7 +34,8 @@ from invgan.priors import PriorLike
 from invgan.problem import Problem
 from invgan.rounds.doubt import doubted
 from invgan.rounds.inside import confined
-from invgan.samples import Simulations, failure_records
+from invgan.rounds.pooling import inside, learnable, pooled
+from invgan.samples import Simulations
 from invgan.settings import SimulateConfig, TrainConfig
 from invgan.simulation import simulate
 from invgan.truncation import Truncated, mass_of, narrowed
@@ -70,10 +71,10 @@ def solve_rounds(
     simulations = simulate_rounds(
         problem, simulating, training, seed=seeds[0], device=device, bar=bar
     )
-    here = confined(problem, simulations)
+    learnt = learnable(problem, simulations)
     with _shown(bar, "train") as advance:
-        inverse = train(here, simulations, training, seed=seeds[1], device=device, progress=advance)
-    return here, simulations, inverse
+        inverse = train(*learnt, training, seed=seeds[1], device=device, progress=advance)
+    return confined(problem, simulations), simulations, inverse
 
 
 def simulate_rounds(
@@ -105,12 +106,13 @@ def simulate_rounds(
         bar: called with a title; gives a context with a (done, total) callback.
 
     Returns:
-        The simulations of all rounds that lie in the last region, in random order. ``info`` holds
-        ``regions``, from which `confined` builds the prior that they are draws of, and ``rounds``,
-        one dict for each: round, simulations, prior_mass (where they were drawn), inside (how many
-        lie in the last region); and of the cut that was made or tried for it would_leave (share of
-        the prior before), stretch, blur and stray (see `doubt`), leaked (share of draws outside the
-        prior before) and heldout (of the training).
+        The simulations of all rounds that lie in the last region, in random order, with the others
+        ``beyond``. ``info`` holds ``regions``, from which `confined` builds the prior that they
+        are draws of, and ``rounds``, one dict for each: round, simulations, regions (how many they
+        were drawn inside), prior_mass (of these), inside (how many lie in the last region); and
+        of the cut that was made or tried for it would_leave (share of the prior before), stretch,
+        blur and stray (see `doubt`), leaked (share of draws outside the prior before) and heldout
+        (of the training).
 
     Raises:
         ModelError: the model raised or did not return its outputs.
@@ -128,9 +130,9 @@ def simulate_rounds(
         parts.append(plan.stored(len(parts) + 1) or plan.next(parts, left))
         if len(parts) == 1:
             check_predictability(problem, parts[0], seed=seed)
-    pooled = _pooled(confined(problem, parts[-1]), parts, seed)
-    pooled.info["seconds"] = time.perf_counter() - started
-    return pooled
+    simulations = pooled(confined(problem, parts[-1]), parts, seed)
+    simulations.info["seconds"] = time.perf_counter() - started
+    return simulations
 
 
 @dataclass(frozen=True)
@@ -179,8 +181,9 @@ class _Plan:
                 chunk=self.simulating.chunk, max_failures=self.simulating.max_failures,
             )  # fmt: skip
         found |= {"round": k, "simulations": n, "prior_mass": mass_of(here.prior)}
-        told = {"regions": _regions(here.prior), "round": found, "fingerprint": self.fingerprint}
-        part.info.update(told)
+        regions = _regions(here.prior)
+        found["regions"] = len(regions)
+        part.info.update({"regions": regions, "round": found, "fingerprint": self.fingerprint})
         self._keep(k, part)
         return part
 
@@ -188,16 +191,17 @@ class _Plan:
         self, here: Problem, parts: Sequence[Simulations], seeds: Sequence[int]
     ) -> tuple[Problem, dict[str, Any]]:
         """The problem with its prior cut further, after training on these rounds."""
-        pooled = _pooled(here, parts, self.seed)
+        simulations = pooled(here, parts, self.seed)
         quick = {} if self.training.head == "none" else _HEAD_ALONE
         with _shown(self.bar, f"train, round {len(parts)}") as advance:
             inverse = train(
-                here, pooled, self.training.model_copy(update=quick), seed=seeds[1],
-                device=self.device, checkpoint=self._checkpoint(len(parts)), progress=advance,
+                *learnable(self.problem, simulations), self.training.model_copy(update=quick),
+                seed=seeds[1], device=self.device, checkpoint=self._checkpoint(len(parts)),
+                progress=advance,
             )  # fmt: skip
-        answer, found = doubted(here, inverse, pooled, seeds[2])
+        answer, found = doubted(here, inverse, simulations, seeds[2])
         prior = narrowed(here.prior, answer, miss=self.simulating.miss, seed=seeds[3])
-        found["leaked"] = 1 - float(_inside(here.prior, answer).mean())
+        found["leaked"] = 1 - float(inside(here.prior, answer).mean())
         found["would_leave"] = mass_of(prior) / mass_of(here.prior)
         return replace(here, prior=prior), found
 
@@ -237,35 +241,5 @@ def _regions(prior: PriorLike) -> list[dict[str, Any]]:
     return [region.to_dict() for region in prior.regions] if isinstance(prior, Truncated) else []
 
 
-def _inside(prior: PriorLike, x: Array) -> NDArray[np.bool_]:
-    return prior.contains(x) if isinstance(prior, Truncated) else np.ones(len(x), bool)
-
-
 def _shown(bar: Bar | None, title: str) -> AbstractContextManager[Advance]:
     return nullcontext(lambda done, total: None) if bar is None else bar(title)
-
-
-def _pooled(problem: Problem, parts: Sequence[Simulations], seed: int) -> Simulations:
-    """All simulations so far that are draws of the problem's prior, in random order."""
-    kept = [_inside(problem.prior, part.x) for part in parts]
-    x = np.concatenate([part.x[rows] for part, rows in zip(parts, kept, strict=True)])
-    y = np.concatenate([part.y[rows] for part, rows in zip(parts, kept, strict=True)])
-    failed = np.concatenate([part.failed for part in parts])
-    order = np.random.default_rng(seed).permutation(len(x))
-    last = parts[-1]
-    info = {
-        "seed": seed,
-        "seconds": sum(part.info["seconds"] for part in parts),
-        "model_evaluations": sum(part.info["model_evaluations"] for part in parts),
-        "not_finite": sum(part.info["not_finite"] for part in parts),
-        "regions": last.info["regions"],
-        "rounds": [
-            part.info["round"] | {"inside": int(rows.sum())}
-            for part, rows in zip(parts, kept, strict=True)
-        ],
-    }
-    inside = _inside(problem.prior, failed)
-    records = failure_records([r for part in parts for r in part.failures.tolist()])
-    return Simulations(
-        x[order], y[order], last.names, last.outputs, failed[inside], info, records[inside]
-    )

@@ -28,7 +28,7 @@ from scipy.spatial import cKDTree
 
 from invgan.gan import Inverse
 from invgan.problem import Problem
-from invgan.rounds.inside import conditions
+from invgan.rounds.inside import Confined, conditions
 from invgan.samples import Simulations
 from invgan.scaling import OutputScaling
 
@@ -59,10 +59,10 @@ class Doubt:
     reach: tuple[float, float]
 
     @classmethod
-    def of(cls, inverse: Inverse, x: Array, y: Array, seed: int) -> Doubt:
+    def of(cls, drawer: Confined, x: Array, y: Array, seed: int) -> Doubt:
         """Compare true parameters x (n, D) of outputs y (n, L) with draws that were set apart."""
-        cloud = _Cloud.draw(inverse, y, seed)
-        far, near = cloud.distances(inverse.parameters.to_network(x)[:, None])
+        cloud = _Cloud.draw(drawer, y, seed)
+        far, near = cloud.distances(drawer.inverse.parameters.to_network(x)[:, None])
         far_own, near_own = cloud.distances(cloud.own)
         outer = (*_LEVELS, max(0.5, 1 - _BEYOND / len(x)))
         stretch = (np.quantile(far, outer) / np.quantile(far_own, outer)).max()
@@ -78,8 +78,9 @@ def doubted(
     seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(3)]
     rng = np.random.default_rng(seeds[0])
     y = conditions(problem, _CONDITIONS, rng)
-    doubt = Doubt.of(inverse, *_near(simulations, y), seeds[1])
-    cloud = _Cloud.draw(inverse, y, seeds[2])
+    drawer = Confined(inverse, problem.prior)
+    doubt = Doubt.of(drawer, *_near(simulations, y), seeds[1])
+    cloud = _Cloud.draw(drawer, y, seeds[2])
     far, near = cloud.distances(cloud.own)
     kept = (far <= doubt.reach[0]) & (near <= doubt.reach[1])
     widened = cloud.widened(doubt, rng)[kept]
@@ -109,10 +110,10 @@ class _Cloud:
     width: Array
 
     @classmethod
-    def draw(cls, inverse: Inverse, y: Array, seed: int) -> _Cloud:
+    def draw(cls, drawer: Confined, y: Array, seed: int) -> _Cloud:
         """Draws for y (n, L)."""
-        x = inverse.draw(np.repeat(y, _OWN + _AROUND, axis=0), seed=seed)
-        e = inverse.parameters.to_network(x).reshape(len(y), _OWN + _AROUND, -1)
+        x = drawer.draw(np.repeat(y, _OWN + _AROUND, axis=0), seed=seed)
+        e = drawer.inverse.parameters.to_network(x).reshape(len(y), _OWN + _AROUND, -1)
         own, around = e[:, :_OWN], e[:, _OWN:]
         low, centre, high = np.quantile(around, _CENTRAL, axis=1)[:, :, None]
         width = (high - low) / 2

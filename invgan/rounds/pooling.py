@@ -1,0 +1,128 @@
+"""The rows of several rounds: draws of the last prior, and what training learns from beside them.
+
+Together the rows of all rounds follow a mixture of priors cut to nested regions R_k,
+
+    m(x) = sum over k of n_k / n  q(x) 1_{R_k}(x) / q(R_k),
+
+which inside the last region R_K is q times a constant. So there
+
+    m(x | y) 1_{R_K}(x)  =  q(x | y) 1_{R_K}(x)    but for a factor of y:
+
+a network that learns from all rows, and whose draws outside R_K are drawn again, answers for the
+last prior. Nothing that was simulated is lost to it. Whatever else looks at simulations wants draws
+of one prior, and sees the rows inside R_K alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+
+from invgan.priors import PriorLike
+from invgan.problem import Problem
+from invgan.rounds.inside import confined
+from invgan.samples import Simulations, failure_records
+from invgan.truncation import Region, Truncated
+
+__all__ = ["inside", "learnable", "pooled"]
+
+Array = NDArray[np.float64]
+
+_FEWEST_BEYOND = 100
+
+
+class _Mixture:
+    """The law of rows that several priors gave; a `PriorLike`.
+
+    Args:
+        parts: the priors, the first of which reaches as far as any.
+        shares: of the rows, shape (K,), with sum one.
+    """
+
+    def __init__(self, parts: Sequence[PriorLike], shares: Array) -> None:
+        self._parts, self._shares = parts, shares
+        self.names, self.support = parts[0].names, parts[0].support
+
+    def sample(self, n: int, rng: np.random.Generator) -> Array:
+        """Draw n parameter vectors, shape (n, D)."""
+        counts = rng.multinomial(n, self._shares)
+        drawn = [part.sample(size, rng) for part, size in zip(self._parts, counts, strict=True)]
+        return rng.permutation(np.concatenate(drawn))
+
+    def log_prob(self, x: Array) -> Array:
+        """Log-density of each row of x (n, D), shape (n,)."""
+        logs = np.stack([part.log_prob(x) for part in self._parts])
+        return np.asarray(logsumexp(logs, axis=0, b=self._shares[:, None]))
+
+
+def inside(prior: PriorLike, x: Array) -> NDArray[np.bool_]:
+    """Which rows of x (n, D) a prior left when it was cut; shape (n,)."""
+    return prior.contains(x) if isinstance(prior, Truncated) else np.ones(len(x), bool)
+
+
+def pooled(problem: Problem, parts: Sequence[Simulations], seed: int) -> Simulations:
+    """All simulations so far, in random order; those outside the problem's prior stand beyond."""
+    kept = [inside(problem.prior, part.x) for part in parts]
+    x, y, failed = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("x", "y", "failed")
+    )
+    last, within = parts[-1], np.concatenate(kept)
+    rng = np.random.default_rng(seed)
+    rows, others = (rng.permutation(np.flatnonzero(which)) for which in (within, ~within))
+    info = {
+        "seed": seed,
+        "seconds": sum(part.info["seconds"] for part in parts),
+        "model_evaluations": sum(part.info["model_evaluations"] for part in parts),
+        "not_finite": sum(part.info["not_finite"] for part in parts),
+        "regions": last.info["regions"],
+        "rounds": [
+            part.info["round"] | {"inside": int(which.sum())}
+            for part, which in zip(parts, kept, strict=True)
+        ],
+    }
+    named, told = inside(problem.prior, failed), [r for p in parts for r in p.failures.tolist()]
+    beyond = None
+    if len(others) >= _FEWEST_BEYOND:
+        beyond = Simulations(x[others], y[others], last.names, last.outputs, failed[:0])
+    return Simulations(
+        x[rows], y[rows], last.names, last.outputs, failed[named], info,
+        failure_records(told)[named], beyond,
+    )  # fmt: skip
+
+
+def learnable(problem: Problem, simulations: Simulations) -> tuple[Problem, Simulations]:
+    """What a conditional network is trained on.
+
+    Args:
+        problem: with the prior as it was before any round.
+        simulations: of one round or several.
+
+    Returns:
+        The problem with the law of all rows for its prior, and all rows. Each of their three parts
+        holds the same part of the simulations, so that what was held out stays held out.
+    """
+    beyond = simulations.beyond
+    if beyond is None:
+        return confined(problem, simulations), simulations
+    regions = [Region.from_dict(data) for data in simulations.info["regions"]]
+    rounds = simulations.info["rounds"]
+    cuts = [regions[: row["regions"]] for row in rounds]
+    priors = [Truncated(problem.prior, cut) if cut else problem.prior for cut in cuts]
+    sizes = np.array([row["simulations"] for row in rounds], float)
+    # Where shares are rounded, a row beyond moves up to the part before, not a row held out.
+    both = [
+        part
+        for name in ("training", "selection", "heldout")
+        for part in (getattr(beyond, name), getattr(simulations, name))
+    ]
+    together = replace(
+        simulations,
+        x=np.concatenate([part.x for part in both]),
+        y=np.concatenate([part.y for part in both]),
+        beyond=None,
+    )
+    return replace(problem, prior=_Mixture(priors, sizes / sizes.sum())), together
