@@ -78,6 +78,14 @@ class ParameterScaling:
         t = np.stack([m.inverse(e[:, j]) for j, m in enumerate(self.maps)], axis=1)
         return _join_stick(t) if self.simplex else _rebound(t, self.low, self.high)
 
+    def log_slope(self, x: Array) -> Array:
+        """Log of |det de/dx| at parameters x (n, D), of proportions at all but the last; (n,)."""
+        t = _break_stick(x) if self.simplex else _unbound(x, self.low, self.high)
+        columns = zip(self.maps, t.T, strict=True)
+        slopes = np.stack([m.slope(column) for m, column in columns], axis=1)
+        inner = _log_slopes_of_stick(t) if self.simplex else _log_slopes(t, self.low, self.high)
+        return np.asarray((inner + np.log(slopes)).sum(axis=1))
+
     def to_dict(self) -> dict[str, Any]:
         """Plain lists, for JSON."""
         return {
@@ -230,6 +238,30 @@ def _unbound(x: Array, low: Array, high: Array) -> Array:
             elif np.isfinite(b):
                 t[:, j] = -_within(np.log(b - x[:, j]))
     return t
+
+
+def _log_slopes(t: Array, low: Array, high: Array) -> Array:
+    """Log of dt/dx, column by column, from the unbounded t (n, D)."""
+    slopes = np.zeros_like(t)
+    for j, (a, b) in enumerate(zip(low, high, strict=True)):
+        if np.isfinite(a) and np.isfinite(b):
+            slopes[:, j] = _log_slope_of_logit(t[:, j]) - np.log(b - a)
+        elif np.isfinite(a):
+            slopes[:, j] = -t[:, j]
+        elif np.isfinite(b):
+            slopes[:, j] = t[:, j]
+    return slopes
+
+
+def _log_slopes_of_stick(t: Array) -> Array:
+    """Log-diagonal (n, D - 1) of dt/dx, which is triangular, for all proportions but the last."""
+    left = -np.cumsum(np.logaddexp(0, t), axis=1)
+    left = np.concatenate([np.zeros((len(t), 1)), left[:, :-1]], axis=1)
+    return np.asarray(_log_slope_of_logit(t) - left)
+
+
+def _log_slope_of_logit(t: Array) -> Array:
+    return np.asarray(np.logaddexp(0, t) + np.logaddexp(0, -t))
 
 
 def _rebound(t: Array, low: Array, high: Array) -> Array:

@@ -204,7 +204,7 @@ def _evidence(inverse: Inverse | PopulationGenerator, problem: Problem) -> dict[
     structured = inverse.config.embedding.kind != "none"
     return {
         "inverse": drawer,
-        "log_ratio": inverse.log_ratio if inverse.has_density else None,
+        "log_prob": inverse.log_prob if inverse.has_density else None,
         "members": inverse.each if len(inverse.members) > 1 else (),
         "embed": inverse.embed if structured else None,
         "doubts": inverse.doubts,

@@ -312,9 +312,10 @@ class Posterior:
     def knows(self, y: np.ndarray) -> np.ndarray:
         return np.full(len(y), True)
 
-    def log_ratio(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    def log_prob(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         gaps = np.stack([np.abs(x[:, 0]), x[:, 1]], axis=1) - y
-        return -0.5 * np.square(gaps / self.sd).sum(axis=1)
+        likelihood = -0.5 * np.square(gaps / self.sd).sum(axis=1)
+        return np.asarray(likelihood - 0.5 * np.square(x).sum(axis=1))
 
 
 class Forgetful(Posterior):
@@ -350,7 +351,7 @@ def test_an_exact_posterior_is_consistent_and_says_how_well_it_covers(
     folded: tuple[Problem, Simulations],
 ) -> None:
     exact = Posterior()
-    found = judged(folded, exact, log_ratio=exact.log_ratio, members=[exact, Posterior()])
+    found = judged(folded, exact, log_prob=exact.log_prob, members=[exact, Posterior()])
     assert found.verdict == "consistent", found.reasons
     assert "of 666 held-out x" in found.reasons[1]
     calibration = json.loads(json.dumps(found.to_dict()))["info"]["calibration"]

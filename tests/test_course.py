@@ -18,7 +18,7 @@ from invgan.gan.networks import Generator, initialise
 from invgan.gan.stage import Pairs
 from invgan.gan.temper import temper_together
 from invgan.health import diagnose, standing
-from invgan.priors import Prior
+from invgan.priors import MultivariateNormal, Prior
 from invgan.problem import Problem
 from invgan.samples import Simulations
 from invgan.settings import EmbeddingConfig, TrainConfig
@@ -141,9 +141,36 @@ def test_the_density_ratio_is_that_of_bayes(problem: Problem, inverse: Inverse) 
     assert np.std(truth - found) < 0.3
 
 
-def test_the_density_ratio_takes_matched_rows(inverse: Inverse) -> None:
-    with pytest.raises(InputError, match="one x for each y; got 2 and 3 rows"):
-        inverse.log_ratio(np.zeros((2, 2)), np.zeros((3, 2)))
+def test_the_density_is_that_of_the_parameters(problem: Problem, inverse: Inverse) -> None:
+    fresh = simulate(problem, 2000, seed=9)
+    found = inverse.log_prob(fresh.x, fresh.y)
+    assert np.mean(exact(fresh.x, fresh.y) - found) == pytest.approx(0, abs=0.05)
+    assert np.std(exact(fresh.x, fresh.y) - found) < 0.3
+
+
+def test_the_density_knows_a_prior_whose_parameters_depend_on_each_other() -> None:
+    """y = x + noise under a correlated normal prior: the posterior is normal, in closed form."""
+    cov = np.array([[1.0, 0.9], [0.9, 1.0]])
+    prior = MultivariateNormal(np.zeros(2), cov)
+    problem = Problem(
+        lambda x: x, prior, np.zeros((1, 2)), noise={"normal": SD}, question="posterior"
+    )
+    config = TrainConfig(**{**QUICK, "head": "linear", "judge": False, "members": 1, "steps": 0})
+    inverse = train(problem, simulate(problem, 4000, seed=1), config, device="cpu")
+    fresh = simulate(problem, 2000, seed=9)
+    gain = cov @ np.linalg.inv(cov + SD**2 * np.eye(2))
+    law = stats.multivariate_normal(np.zeros(2), cov - gain @ cov)
+    truth = law.logpdf(fresh.x - fresh.y @ gain.T)
+    found = inverse.log_prob(fresh.x, fresh.y)
+    assert np.mean(truth - found) == pytest.approx(0, abs=0.05)
+    assert np.std(truth - found) < 0.3
+    assert np.std(inverse.log_ratio(fresh.x, fresh.y) + prior.log_prob(fresh.x) - found) > 0.5
+
+
+def test_the_density_takes_matched_rows(inverse: Inverse) -> None:
+    for density in (inverse.log_prob, inverse.log_ratio):
+        with pytest.raises(InputError, match="one x for each y; got 2 and 3 rows"):
+            density(np.zeros((2, 2)), np.zeros((3, 2)))
 
 
 def test_no_head_has_no_density(problem: Problem) -> None:
@@ -151,7 +178,7 @@ def test_no_head_has_no_density(problem: Problem) -> None:
     plain = train(problem, simulate(problem, 1000, seed=1), config, device="cpu")
     assert not plain.has_density
     with pytest.raises(InputError, match="train with another head"):
-        plain.log_ratio(np.zeros((2, 2)), np.zeros((2, 2)))
+        plain.log_prob(np.zeros((2, 2)), np.zeros((2, 2)))
 
 
 def test_members_differ_and_are_drawn_from_equally(inverse: Inverse) -> None:

@@ -65,6 +65,34 @@ def test_the_prior_becomes_standard_normal(name):
     assert 3 < np.abs(e).max() < 6
 
 
+@pytest.mark.parametrize("name", sorted(set(PRIORS) - {"correlated", "of one's own"}))
+def test_the_slope_carries_the_density_over(name):
+    """N(e) |de/dx| is the prior's density where the parameters are independent of each other."""
+    x = PRIORS[name].sample(20_000, np.random.default_rng(5))
+    e = SCALES[name].to_network(x)
+    error = stats.norm.logpdf(e).sum(axis=1) + SCALES[name].log_slope(x) - PRIORS[name].log_prob(x)
+    exact = isinstance(PRIORS[name], Prior)
+    assert np.median(np.abs(error)) < (0.01 if exact else 0.12)
+    assert np.quantile(np.abs(error), 0.99) < (0.1 if exact else 0.6)
+
+
+@pytest.mark.parametrize("name", ["correlated", "of one's own", "proportions"])
+def test_the_slope_is_the_determinant_of_the_derivatives(name):
+    x = PRIORS[name].sample(50, np.random.default_rng(6))
+    free = x.shape[1] - SCALES[name].simplex
+    step = 1e-6 * x.std(axis=0)
+    columns = []
+    for j in range(free):
+        away = np.zeros(x.shape[1])
+        away[j] = step[j]
+        if SCALES[name].simplex:
+            away[-1] = -step[j]
+        up, down = (SCALES[name].to_network(x + sign * away) for sign in (1, -1))
+        columns.append((up - down) / (2 * step[j]))
+    found = np.log(np.abs(np.linalg.det(np.stack(columns, axis=2))))
+    assert np.median(np.abs(found - SCALES[name].log_slope(x))) < 1e-4
+
+
 @pytest.mark.parametrize("name", ["two bounds", "lower bound", "no bound", "ten decades"])
 def test_exact_quantiles_are_exact(name):
     prior, scale = PRIORS[name], SCALES[name]

@@ -48,7 +48,7 @@ def validate(
     *,
     simulations: Simulations | None = None,
     inverse: consistency.Drawer | None = None,
-    log_ratio: LogDensity | None = None,
+    log_prob: LogDensity | None = None,
     members: Sequence[consistency.Drawer] = (),
     embed: Embedding | None = None,
     doubts: Sequence[Health] = (),
@@ -66,8 +66,8 @@ def validate(
             are checked too.
         inverse: the trained inverse; with it and the simulations it is checked on held-out pairs,
             for the posterior question in its calibration and at the observation too.
-        log_ratio: the inverse's log p(x given y) / q(x) of matched rows, where it has one; with it
-            the regions whose coverage is checked are those of highest density.
+        log_prob: the inverse's log p(x given y) of matched rows, where it has one; with it the
+            regions whose coverage is checked are those of highest density.
         members: inverses of an ensemble, two or more; with them the posterior question asks
             whether they agree.
         embed: summaries (n, E) of outputs (n, L), in which an observation is held against the
@@ -97,7 +97,7 @@ def validate(
     x, y, count = samples.x[finite], y[finite], effective(samples) * float(finite.mean())
     simulations = None if simulations is None else simulations.few()
     if problem.field is not None:
-        x, log_ratio = problem.quantified(x), None
+        x, log_prob = problem.quantified(x), None
         simulations, inverse, members = by_quantities(problem, simulations, inverse, members)
     measures = [_finite_share(finite)]
     if len(y) < _FEWEST:
@@ -111,8 +111,7 @@ def validate(
         if simulations is not None:
             measures += posterior.typical(problem, simulations, embed, seed)
         if simulations is not None and inverse is not None:
-            density = None if log_ratio is None else _posterior_density(problem, log_ratio)
-            measures += _posterior(problem, x, count, simulations, inverse, density, seed, info)
+            measures += _posterior(problem, x, count, simulations, inverse, log_prob, seed, info)
         if members:
             at, names = posterior.observed(problem), problem.quantities
             measures += consistency.in_agreement(members, at, names, seed)
@@ -156,10 +155,6 @@ def _posterior(
         *consistency.nearby(inverse, heldout, at, seed),
         *consistency.against_inverse(inverse, x, condition, problem.quantities, count, seed),
     ]
-
-
-def _posterior_density(problem: Problem, log_ratio: LogDensity) -> LogDensity:
-    return lambda x, y: np.asarray(problem.prior.log_prob(x) + log_ratio(x, y))
 
 
 def _finite_share(finite: NDArray[np.bool_]) -> Measure:

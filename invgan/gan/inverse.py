@@ -77,7 +77,7 @@ class Inverse:
 
     @property
     def has_density(self) -> bool:
-        """Whether `log_ratio` can be asked: there is a head."""
+        """Whether `log_prob` can be asked: there is a head."""
         return self.members[0].has_density
 
     @property
@@ -136,12 +136,26 @@ class Inverse:
             e[rows] = member.draw(y[rows], rng, code)
         return self.parameters.to_parameters(to_array(e))
 
-    @torch.no_grad()
+    def log_prob(self, x: Array, y: Array) -> Array:
+        """Log-density of x given y by the heads, for matched rows; shape (n,).
+
+        Args:
+            x: parameters, shape (n, D); of proportions it is the density of all but the last.
+            y: outputs, shape (n, L).
+
+        Raises:
+            InputError: the shapes do not match, or the inverse has no head (``head: none``).
+        """
+        return self._log_density(x, y)[0] + self.parameters.log_slope(x)
+
     def log_ratio(self, x: Array, y: Array) -> Array:
-        """Log of p(x given y) / q(x) by the heads' densities, for matched rows; shape (n,).
+        """Log of p(x given y) / q(x) by the heads, but for a function of x; shape (n,).
 
         By Bayes' theorem also the log of p(y given x) / q_Y(y): a likelihood, but for a factor
-        of y. The parameters' scaling cancels in the ratio.
+        of y. q is taken for the law whose parameters do not depend on each other: for a prior of
+        independent laws this is exact, the parameters' scale cancels, and it is less rough than
+        `log_prob` where that scale was learnt from draws. For others subtract the prior's
+        log-density from `log_prob`.
 
         Args:
             x: parameters, shape (n, D).
@@ -150,21 +164,26 @@ class Inverse:
         Raises:
             InputError: the shapes do not match, or the inverse has no head (``head: none``).
         """
-        if not self.members[0].has_density:
+        log_p, e = self._log_density(x, y)
+        base = -0.5 * np.square(e).sum(axis=1) - 0.5 * e.shape[1] * math.log(2 * math.pi)
+        return np.asarray(log_p - base)
+
+    @torch.no_grad()
+    def _log_density(self, x: Array, y: Array) -> tuple[Array, Array]:
+        """Log-density of network parameters e given y, shape (n,), and e (n, E)."""
+        if not self.has_density:
             raise InputError("an inverse with head 'none' has no density; train with another head")
         self._check(y)
         if len(x) != len(y):
-            raise InputError(f"log_ratio takes one x for each y; got {len(x)} and {len(y)} rows")
-        parts = [np.empty(0)]
+            raise InputError(f"a density takes one x for each y; got {len(x)} and {len(y)} rows")
+        e, found = self.parameters.to_network(x), np.empty(len(x))
         for start in range(0, len(y), _AT_ONCE):
             rows = slice(start, start + _AT_ONCE)
-            e = to_tensor(self.parameters.to_network(x[rows]), self._device)
+            some = to_tensor(e[rows], self._device)
             scores = to_tensor(self.scaling.to_network(y[rows]), self._device)
-            logs = torch.stack([member.log_prob(e, scores) for member in self.members])
-            prior = -0.5 * e.square().sum(dim=1) - 0.5 * e.shape[1] * math.log(2 * math.pi)
-            ratio = logs.logsumexp(dim=0) - math.log(len(self.members)) - prior
-            parts.append(to_array(ratio))
-        return np.concatenate(parts)
+            logs = torch.stack([member.log_prob(some, scores) for member in self.members])
+            found[rows] = to_array(logs.logsumexp(dim=0) - math.log(len(self.members)))
+        return found, e
 
     @torch.no_grad()
     def embed(self, y: Array) -> Array:

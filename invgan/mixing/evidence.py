@@ -65,7 +65,10 @@ class Likelihood(Protocol):
         ...
 
     def log_ratio(self, x: Array, y: Array) -> Array:
-        """Log p(x | y) / q(x) of every row of x (n, D) with its row of y (n, L), shape (n,)."""
+        """Log p(x | y) / q(x) of matched rows x (n, D) and y (n, L), shape (n,).
+
+        But for a function of x and one of y, both of which the balance takes out.
+        """
         ...
 
 

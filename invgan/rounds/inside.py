@@ -50,7 +50,7 @@ class Confined:
         return self.redrawn(y, seed)[0]
 
     def log_ratio(self, x: Array, y: Array) -> Array:
-        """Log of p(x given y) / q(x) under the cut prior q, for matched rows; shape (n,)."""
+        """Log of p(x given y) / q(x), but for a function of x, for matched rows; shape (n,)."""
         return self.inverse.log_ratio(x, y)
 
     def redrawn(self, y: Array, seed: int) -> tuple[Array, float, float]:
