@@ -34,7 +34,7 @@ from invgan.priors import PriorLike
 from invgan.problem import Problem
 from invgan.rounds.doubt import doubted
 from invgan.rounds.inside import confined
-from invgan.rounds.pooling import inside, learnable, pooled
+from invgan.rounds.pooling import learnable, pooled, within
 from invgan.samples import Simulations
 from invgan.settings import SimulateConfig, TrainConfig
 from invgan.simulation import simulate
@@ -201,7 +201,7 @@ class _Plan:
             )  # fmt: skip
         answer, found = doubted(here, inverse, simulations, seeds[2])
         prior = narrowed(here.prior, answer, miss=self.simulating.miss, seed=seeds[3])
-        found["leaked"] = 1 - float(inside(here.prior, answer).mean())
+        found["leaked"] = 1 - float(within(here.prior, answer).mean())
         found["would_leave"] = mass_of(prior) / mass_of(here.prior)
         return replace(here, prior=prior), found
 

@@ -28,7 +28,7 @@ from invgan.rounds.inside import confined
 from invgan.samples import Simulations, failure_records
 from invgan.truncation import Region, Truncated
 
-__all__ = ["inside", "learnable", "pooled"]
+__all__ = ["learnable", "pooled", "within"]
 
 Array = NDArray[np.float64]
 
@@ -59,39 +59,38 @@ class _Mixture:
         return np.asarray(logsumexp(logs, axis=0, b=self._shares[:, None]))
 
 
-def inside(prior: PriorLike, x: Array) -> NDArray[np.bool_]:
+def within(prior: PriorLike, x: Array) -> NDArray[np.bool_]:
     """Which rows of x (n, D) a prior left when it was cut; shape (n,)."""
     return prior.contains(x) if isinstance(prior, Truncated) else np.ones(len(x), bool)
 
 
 def pooled(problem: Problem, parts: Sequence[Simulations], seed: int) -> Simulations:
     """All simulations so far, in random order; those outside the problem's prior stand beyond."""
-    kept = [inside(problem.prior, part.x) for part in parts]
+    prior, last, rng = problem.prior, parts[-1], np.random.default_rng(seed)
+    kept = [within(prior, part.x) for part in parts]
     x, y, failed = (
         np.concatenate([getattr(part, name) for part in parts]) for name in ("x", "y", "failed")
     )
-    last, within = parts[-1], np.concatenate(kept)
-    rng = np.random.default_rng(seed)
-    rows, others = (rng.permutation(np.flatnonzero(which)) for which in (within, ~within))
+    records = failure_records([r for part in parts for r in part.failures.tolist()])
+    every, of_failed = np.concatenate(kept), within(prior, failed)
+    rows, others = (rng.permutation(np.flatnonzero(which)) for which in (every, ~every))
+    summed = ("seconds", "model_evaluations", "not_finite")
     info = {
         "seed": seed,
-        "seconds": sum(part.info["seconds"] for part in parts),
-        "model_evaluations": sum(part.info["model_evaluations"] for part in parts),
-        "not_finite": sum(part.info["not_finite"] for part in parts),
+        **{key: sum(part.info[key] for part in parts) for key in summed},
         "regions": last.info["regions"],
         "rounds": [
             part.info["round"] | {"inside": int(which.sum())}
             for part, which in zip(parts, kept, strict=True)
         ],
     }
-    named, told = inside(problem.prior, failed), [r for p in parts for r in p.failures.tolist()]
+    named = last.names, last.outputs
     beyond = None
     if len(others) >= _FEWEST_BEYOND:
-        beyond = Simulations(x[others], y[others], last.names, last.outputs, failed[:0])
+        beyond = Simulations(x[others], y[others], *named, failed[:0])
     return Simulations(
-        x[rows], y[rows], last.names, last.outputs, failed[named], info,
-        failure_records(told)[named], beyond,
-    )  # fmt: skip
+        x[rows], y[rows], *named, failed[of_failed], info, records[of_failed], beyond
+    )
 
 
 def learnable(problem: Problem, simulations: Simulations) -> tuple[Problem, Simulations]:
