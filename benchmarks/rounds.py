@@ -97,6 +97,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--head-steps", type=int, default=TrainConfig().head_steps)
     parser.add_argument("--steps", type=int, default=TrainConfig().steps)
+    parser.add_argument("--members", type=int, default=TrainConfig().members)
+    parser.add_argument("--no-judge", action="store_true")
     parser.add_argument("--miss", type=float, default=SimulateConfig().miss)
     parser.add_argument("--quick", action="store_true", help="the quick C2ST")
     parser.add_argument("--out", type=Path, default=Path("rounds.jsonl"))
@@ -105,7 +107,9 @@ def main() -> None:
     if args.table:
         print(table(args.table))
         return
-    train = TrainConfig(head_steps=args.head_steps, steps=args.steps)
+    train = TrainConfig(
+        head_steps=args.head_steps, steps=args.steps, members=args.members, judge=not args.no_judge
+    )
     runs = [
         (name, number, budget, rounds, seed)
         for seed in range(args.seeds)

@@ -29,7 +29,7 @@ __all__ = ["check_predictability", "explained"]
 
 Array = NDArray[np.float64]
 
-_LARGEST_SHARE = 0.05
+_LARGEST_SHARE, _FALSE_ALARMS = 0.05, 0.01
 _LEAST_MASS = 0.8
 _TARGET_ROWS, _TREE_ROWS, _PROBES = 5_000, 50_000, 2_000
 _MOST_NAMES = 12
@@ -75,7 +75,7 @@ def explained(problem: Problem, simulations: Simulations, *, seed: int = 0) -> l
     limit = _LARGEST_SHARE
     measures = [
         Measure("outside", name, float(share), limit, bool(share <= limit),
-                "share of observations beyond every simulated output")
+                "share of observations beyond the simulated outputs")
         for name, share in zip(_columns(problem), shares, strict=True)
     ]  # fmt: skip
     if len(shares) > 1:
@@ -146,8 +146,30 @@ def _ends(y: Array) -> tuple[Array, Array]:
 
 def _outside(rows: Array, y: Array) -> Array:
     """Share of each column's rows (N, L) beyond all simulations (n, L); an absent value is not."""
-    low, high = _ends(y)
+    low, high = _reach(y, len(rows))
     return np.asarray(np.mean((rows < low) | (rows > high), axis=0))
+
+
+def _reach(y: Array, rows: int) -> tuple[Array, Array]:
+    """How far each column of simulations (n, L) may be said to go, given so many observed rows.
+
+    One of a few rows is an alarm, and each of N exact ones lies beyond all n values of a column
+    with probability 2 / n. So the ends move out by twice the gap from the largest value to the
+    k-th after it, which leaves ``4 / ((k + 1) (k + 2) n)`` where tails fall as exponentials do,
+    with the k that makes one false alarm in a hundred over all L columns.
+    """
+    low, high = _ends(y)
+    few = 1 / rows > _LARGEST_SHARE
+    excess = 2 * y.shape[1] * rows / (_FALSE_ALARMS * len(y)) if few else 0
+    if excess <= 1:
+        return low, high
+    k = min(math.ceil(math.sqrt(2 * excess)) - 1, len(y) // 2)
+    return low + 2 * (low - _kth(y, k)), high + 2 * (high + _kth(-y, k))
+
+
+def _kth(y: Array, k: int) -> Array:
+    """The value of each column with k smaller ones, absent values being the largest."""
+    return np.asarray(np.partition(y, k, axis=0)[k])
 
 
 def _gaps(rows: Array, y: Array) -> NDArray[np.bool_]:

@@ -236,6 +236,44 @@ def test_observations_out_of_range_are_refused_by_column() -> None:
     assert validate(problem, samples, simulations=simulations).verdict == "not answerable"
 
 
+@pytest.mark.parametrize("law", [stats.norm(), stats.uniform(), stats.expon(), stats.t(3)])
+@pytest.mark.parametrize(("n", "rows", "question"), [(400, 1, "posterior"), (800, 2, "population")])
+def test_a_few_exact_rows_of_many_outputs_are_hardly_ever_refused(
+    law: object, n: int, rows: int, question: str
+) -> None:
+    """Of 20 outputs one lies beyond all 400 simulated values in one of ten exact observations."""
+    rng = np.random.default_rng(4)
+    prior, width = Prior(x=stats.norm()), 20
+    names = tuple(f"y{j + 1}" for j in range(width))
+    refused = strict = 0
+    for _ in range(200):
+        y, seen = law.rvs((n, width), random_state=rng), law.rvs((rows, width), random_state=rng)
+        problem = Problem(
+            lambda x: np.repeat(x, width, axis=1), prior, seen, outputs=names, question=question
+        )
+        simulations = Simulations(y[:, :1], y, ("x",), names, y[:0, :1])
+        figures = explained(problem, simulations)
+        refused += any(m.name == "outside" and not m.passed for m in figures)
+        strict += bool(np.any((seen < y.min(axis=0)) | (seen > y.max(axis=0))))
+    assert strict > 10
+    assert refused <= (10 if law.dist.name == "t" else 6)
+
+
+def test_one_row_far_beyond_few_simulations_is_refused() -> None:
+    y = np.random.default_rng(1).normal(size=(400, 20))
+    names = tuple(f"y{j + 1}" for j in range(20))
+    simulations = Simulations(y[:, :1], y, ("x",), names, y[:0, :1])
+    for far in (-7.0, 7.0):
+        seen = np.zeros((1, 20))
+        seen[0, 3] = far
+        problem = Problem(
+            lambda x: np.repeat(x, 20, axis=1), Prior(x=stats.norm()), seen, outputs=names,
+            question="posterior",
+        )  # fmt: skip
+        with pytest.raises(OutsideError, match=r"100% of the observations.*'y4'"):
+            check_predictability(problem, simulations)
+
+
 def test_a_combination_that_no_parameter_gives_is_refused() -> None:
     prior = Prior(x=stats.uniform(0, 1))
     model = lambda x: np.hstack([x, 1 - x])  # noqa: E731
