@@ -236,7 +236,7 @@ def test_observations_out_of_range_are_refused_by_column() -> None:
     assert validate(problem, samples, simulations=simulations).verdict == "not answerable"
 
 
-@pytest.mark.parametrize("law", [stats.norm(), stats.uniform(), stats.expon(), stats.t(3)])
+@pytest.mark.parametrize("law", [stats.norm(), stats.expon(), stats.t(3)])
 @pytest.mark.parametrize(("n", "rows", "question"), [(400, 1, "posterior"), (800, 2, "population")])
 def test_a_few_exact_rows_of_many_outputs_are_hardly_ever_refused(
     law: object, n: int, rows: int, question: str
@@ -246,7 +246,7 @@ def test_a_few_exact_rows_of_many_outputs_are_hardly_ever_refused(
     prior, width = Prior(x=stats.norm()), 20
     names = tuple(f"y{j + 1}" for j in range(width))
     refused = strict = 0
-    for _ in range(200):
+    for _ in range(100):
         y, seen = law.rvs((n, width), random_state=rng), law.rvs((rows, width), random_state=rng)
         problem = Problem(
             lambda x: np.repeat(x, width, axis=1), prior, seen, outputs=names, question=question
@@ -255,8 +255,8 @@ def test_a_few_exact_rows_of_many_outputs_are_hardly_ever_refused(
         figures = explained(problem, simulations)
         refused += any(m.name == "outside" and not m.passed for m in figures)
         strict += bool(np.any((seen < y.min(axis=0)) | (seen > y.max(axis=0))))
-    assert strict > 10
-    assert refused <= (10 if law.dist.name == "t" else 6)
+    assert strict > 5
+    assert refused <= (6 if law.dist.name == "t" else 3)
 
 
 def test_one_row_far_beyond_few_simulations_is_refused() -> None:
