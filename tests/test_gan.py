@@ -18,6 +18,7 @@ from invgan.gan.heads import build_head, log_prob
 from invgan.gan.judge import divergence
 from invgan.gan.losses import critic_loss, generator_loss, gradient_penalty
 from invgan.gan.networks import Critic, Generator, initialise
+from invgan.gan.pairing import region
 from invgan.gan.perceptrons import perceptron
 from invgan.gan.stage import Pairs, Plan, decay, run_stage
 from invgan.metrics import c2st
@@ -333,6 +334,16 @@ def test_too_few_near_pairs_widen_the_region() -> None:
     settings = TrainConfig(**{**SMALL.model_dump(), "head_steps": 2, "steps": 0})
     inverse = train(problem, simulate(problem, 4000, seed=1), settings, device="cpu")
     assert inverse.info["pairs"] == 2000
+
+
+@pytest.mark.parametrize(("n", "kept"), [(40_000, 12_000), (10_000, 5000), (1500, 1500)])
+def test_many_parameters_ask_for_more_pairs(n: int, kept: int) -> None:
+    """A thousand for each, or half of all, but two thousand where there are so many."""
+    prior = Prior({f"x{j}": stats.norm() for j in range(12)})
+    problem = Problem(lambda x: x.sum(axis=1, keepdims=True), prior, stats.norm(0, 0.01))
+    y = np.random.default_rng(1).normal(0, np.sqrt(12), (n, 1))
+    low, high = region(problem, y, TrainConfig())
+    assert ((y >= low) & (y <= high)).sum() == kept
 
 
 def test_the_posterior_question_trains_on_all_outputs() -> None:

@@ -40,7 +40,7 @@ Array = NDArray[np.float64]
 
 _TARGET_DRAWS = 20_000
 _FEWEST_SIMULATIONS = 100
-_FEWEST_PAIRS = 2_000
+_FEWEST_PAIRS, _PAIRS_EACH = 2_000, 1_000
 _SCALE_VALUES = 20_000_000
 _SELECTION_ROWS, _SELECTION_VALUES = 50_000, 2**24
 
@@ -98,7 +98,8 @@ def region(problem: Problem, y: Array, config: TrainConfig) -> tuple[Array, Arra
     least, largest = _ends(y, np.minimum, np.maximum)
     width = np.where(high > low, high - low, largest - least)
     width = np.where(width > 0, width, 1.0)
-    margin = max(config.focus, _reach(y, low, high, width))
+    fewest = _fewest(len(problem.prior.names), len(y))
+    margin = max(config.focus, _reach(y, low, high, width, fewest))
     return low - margin * width, high + margin * width
 
 
@@ -237,9 +238,14 @@ def _ends(y: Array, least: np.ufunc, largest: np.ufunc) -> tuple[Array, Array]:
     return least.reduce(low, axis=0), largest.reduce(high, axis=0)
 
 
-def _reach(y: Array, low: Array, high: Array, width: Array) -> float:
-    """The margin, in widths, within which as many rows lie as are wanted at least."""
-    fewest, nearest = min(_FEWEST_PAIRS, len(y)), np.empty(0)
+def _fewest(parameters: int, n: int) -> int:
+    """How many of n rows to learn from at least: a thousand for each parameter, or half of all."""
+    return max(min(_FEWEST_PAIRS, n), min(_PAIRS_EACH * parameters, n // 2))
+
+
+def _reach(y: Array, low: Array, high: Array, width: Array, fewest: int) -> float:
+    """The margin, in widths, within which so many rows lie."""
+    nearest = np.empty(0)
     for rows in in_parts(y):
         away = np.max(np.maximum(low - y[rows], y[rows] - high) / width, axis=1)
         nearest = np.concatenate([nearest, away])
