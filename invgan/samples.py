@@ -140,7 +140,7 @@ class Simulations:
         """
         meta, arrays = _load(path, ("x", "y", "failed"), _BEYOND, records="failures")
         beyond = None
-        if "x_beyond" in arrays:
+        if arrays.keys() >= set(_BEYOND):
             beyond = cls(
                 arrays["x_beyond"], arrays["y_beyond"], meta["names"], meta["outputs"],
                 arrays["failed"][:0],

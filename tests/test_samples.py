@@ -1,6 +1,7 @@
 """Simulations and samples: saved and read back to the last bit, or refused."""
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -151,6 +152,26 @@ def test_a_changed_byte_is_refused_or_harmless(tmp_path_factory, whole, share, b
     except InputError:
         return
     assert_same(read, samples())
+
+
+@pytest.mark.parametrize("broken", ["x_beyond", "y_beyond"])
+def test_rows_beyond_survive_and_must_fit(tmp_path, broken):
+    made, path = simulations(), tmp_path / "s.npz"
+    more = np.arange(7.0)[:, None]
+    others = Simulations(
+        more.repeat(made.x.shape[1], axis=1), more.repeat(made.y.shape[1], axis=1), NAMES, OUTPUTS,
+        made.failed[:0],
+    )  # fmt: skip
+    replace(made, beyond=others).save(path)
+    back = Simulations.load(path).beyond
+    assert np.array_equal(back.x, others.x)
+    assert np.array_equal(back.y, others.y)
+    with np.load(path) as archive:
+        arrays = dict(archive)
+    for damage in (arrays[broken][:-1], arrays[broken][:, :-1]):
+        np.savez(path, **(arrays | {broken: damage}))
+        with pytest.raises(InputError, match="do not fit"):
+            Simulations.load(path)
 
 
 def test_failures_without_records_were_not_finite():
