@@ -79,12 +79,17 @@ class ParameterScaling:
         return _join_stick(t) if self.simplex else _rebound(t, self.low, self.high)
 
     def log_slope(self, x: Array) -> Array:
-        """Log of |det de/dx| at parameters x (n, D), of proportions at all but the last; (n,)."""
+        """Log of |det de/dx| at parameters x (n, D), of proportions at all but the last; (n,).
+
+        Where e is cut at 6 it is the slope there; outside the bounds it is minus infinity.
+        """
         t = _break_stick(x) if self.simplex else _unbound(x, self.low, self.high)
-        columns = zip(self.maps, t.T, strict=True)
-        slopes = np.stack([m.slope(column) for m, column in columns], axis=1)
+        ends = np.array([-_LARGEST_SCORE, _LARGEST_SCORE])
+        t = np.stack([np.clip(t[:, j], *m.inverse(ends)) for j, m in enumerate(self.maps)], axis=1)
+        slopes = np.stack([m.slope(t[:, j]) for j, m in enumerate(self.maps)], axis=1)
         inner = _log_slopes_of_stick(t) if self.simplex else _log_slopes(t, self.low, self.high)
-        return np.asarray((inner + np.log(slopes)).sum(axis=1))
+        inside = np.all((x >= self.low) & (x <= self.high), axis=1)
+        return np.where(inside, (inner + np.log(slopes)).sum(axis=1), -np.inf)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists, for JSON."""

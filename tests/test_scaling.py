@@ -76,6 +76,15 @@ def test_the_slope_carries_the_density_over(name):
     assert np.quantile(np.abs(error), 0.99) < (0.1 if exact else 0.6)
 
 
+def test_the_slope_is_finite_on_the_bounds_and_none_beyond_them():
+    scale = SCALES["two bounds"]
+    x = np.array([[-2, 10.0005], [2, 10.0005], [-2.1, 10.0005], [0, 10.002]])
+    found = stats.norm.logpdf(scale.to_network(x)).sum(axis=1) + scale.log_slope(x)
+    truth = PRIORS["two bounds"].log_prob(x)
+    assert found[:2] == pytest.approx(truth[:2], abs=1)
+    assert np.all(found[2:] == -np.inf)
+
+
 @pytest.mark.parametrize("name", ["correlated", "of one's own", "proportions"])
 def test_the_slope_is_the_determinant_of_the_derivatives(name):
     x = PRIORS[name].sample(50, np.random.default_rng(6))

@@ -137,7 +137,7 @@ class Inverse:
         return self.parameters.to_parameters(to_array(e))
 
     def log_prob(self, x: Array, y: Array) -> Array:
-        """Log-density of x given y by the heads, for matched rows; shape (n,).
+        """Log-density of x given y by the heads, minus infinity outside the bounds; shape (n,).
 
         Args:
             x: parameters, shape (n, D); of proportions it is the density of all but the last.
