@@ -22,7 +22,7 @@ import sbibm_tasks
 from invgan.metrics import c2st
 from invgan.rounds import sample_inside, solve_rounds
 from invgan.settings import SimulateConfig, TrainConfig
-from invgan.truncation import Truncated
+from invgan.truncation import within
 
 _DRAWS = 10_000
 
@@ -56,7 +56,7 @@ def measure(
         "miss": miss,
         "seed": seed,
         "c2st": c2st(samples.x, exact, folds=5, published=published),
-        "covered": float(cut.contains(exact).mean()) if isinstance(cut, Truncated) else 1.0,
+        "covered": float(within(cut, exact).mean()),
         "trained_on": len(simulations),
         "leaked": samples.info["leaked"],
         "outside": samples.info["outside"],

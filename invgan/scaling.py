@@ -70,8 +70,7 @@ class ParameterScaling:
 
     def to_network(self, x: Array) -> Array:
         """Network coordinates (n, E) of parameters x (n, D), cut at 6 on either side."""
-        t = _break_stick(x) if self.simplex else _unbound(x, self.low, self.high)
-        return _scores(self.maps, t)
+        return _scores(self.maps, self._unbounded(x))
 
     def to_parameters(self, e: Array) -> Array:
         """Parameters (n, D) inside the support for any finite network coordinates e (n, E)."""
@@ -83,13 +82,16 @@ class ParameterScaling:
 
         Where e is cut at 6 it is the slope there; outside the bounds it is minus infinity.
         """
-        t = _break_stick(x) if self.simplex else _unbound(x, self.low, self.high)
+        t = self._unbounded(x)
         ends = np.array([-_LARGEST_SCORE, _LARGEST_SCORE])
         t = np.stack([np.clip(t[:, j], *m.inverse(ends)) for j, m in enumerate(self.maps)], axis=1)
         slopes = np.stack([m.slope(t[:, j]) for j, m in enumerate(self.maps)], axis=1)
         inner = _log_slopes_of_stick(t) if self.simplex else _log_slopes(t, self.low, self.high)
         inside = np.all((x >= self.low) & (x <= self.high), axis=1)
         return np.where(inside, (inner + np.log(slopes)).sum(axis=1), -np.inf)
+
+    def _unbounded(self, x: Array) -> Array:
+        return _break_stick(x) if self.simplex else _unbound(x, self.low, self.high)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists, for JSON."""

@@ -1,5 +1,6 @@
 """Rounds: the answer stays inside the regions, whatever the network between rounds got wrong."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -21,6 +22,7 @@ from invgan.rounds import (
     solve_rounds,
 )
 from invgan.rounds.inside import conditions
+from invgan.rounds.pooling import pooled
 from invgan.samples import Simulations
 from invgan.scaling import ParameterScaling
 from invgan.settings import SimulateConfig, TrainConfig
@@ -182,12 +184,24 @@ def test_rows_that_are_held_out_stay_held_out(beyond, within):
     assert not (learnt | chosen) & set(simulations.heldout.x[:, 0])
 
 
-def test_a_handful_of_rows_beyond_is_left_out(monkeypatch):
+def test_one_round_is_learnt_from_as_it_is(monkeypatch):
     plant(monkeypatch, normal())
     simulations = in_rounds(n=300, rounds=1)
     assert simulations.beyond is None
     here, together = learnable(NARROW, simulations)
     assert here is NARROW and together is simulations
+
+
+@pytest.mark.parametrize("beyond", [99, 100])
+def test_a_handful_of_rows_beyond_is_left_out(monkeypatch, beyond):
+    plant(monkeypatch, normal())
+    part = in_rounds(n=300, rounds=1)
+    part.info["round"] = {"simulations": 300}
+    part.x[:, 0] = np.where(np.arange(300) < beyond, -0.5, 0.5)
+    half = Truncated(SQUARE, [Region(np.array([0.0, -1.0]), np.array([1.0, 1.0]))])
+    simulations = pooled(replace(NARROW, prior=half), [part], seed=1)
+    assert len(simulations) == 300 - beyond
+    assert (simulations.beyond is None) == (beyond < 100)
 
 
 @pytest.mark.parametrize("fault", [{"scale": 0.3}, {"shift": 2.0}, {"scale": 0.5, "shift": 1.0}])

@@ -34,11 +34,11 @@ from invgan.priors import PriorLike
 from invgan.problem import Problem
 from invgan.rounds.doubt import doubted
 from invgan.rounds.inside import confined
-from invgan.rounds.pooling import learnable, pooled, within
+from invgan.rounds.pooling import learnable, pooled
 from invgan.samples import Simulations
 from invgan.settings import SimulateConfig, TrainConfig
 from invgan.simulation import simulate
-from invgan.truncation import Truncated, mass_of, narrowed
+from invgan.truncation import Truncated, mass_of, narrowed, within
 
 __all__ = ["simulate_rounds", "solve_rounds"]
 

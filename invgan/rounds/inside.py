@@ -14,7 +14,7 @@ from invgan.priors import PriorLike
 from invgan.problem import Problem
 from invgan.samples import Samples, Simulations
 from invgan.simulation import sort_repeats
-from invgan.truncation import Region, Truncated
+from invgan.truncation import Region, Truncated, within
 
 __all__ = ["Confined", "conditions", "confined", "sample_inside"]
 
@@ -56,15 +56,13 @@ class Confined:
     def redrawn(self, y: Array, seed: int) -> tuple[Array, float, float]:
         """The draws (n, D), and the shares outside at the first try and after a hundred."""
         x = self.inverse.draw(y, seed=seed)
-        if not isinstance(self.prior, Truncated):
-            return x, 0.0, 0.0
-        outside = np.flatnonzero(~self.prior.contains(x))
+        outside = np.flatnonzero(~within(self.prior, x))
         leaked = len(outside) / max(len(x), 1)
         for again in np.random.SeedSequence(seed).generate_state(_MOST_REDRAWS):
             if not len(outside):
                 break
             x[outside] = self.inverse.draw(y[outside], seed=int(again))
-            outside = outside[~self.prior.contains(x[outside])]
+            outside = outside[~within(self.prior, x[outside])]
         return x, leaked, len(outside) / max(len(x), 1)
 
 

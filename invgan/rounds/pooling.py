@@ -26,9 +26,9 @@ from invgan.priors import PriorLike
 from invgan.problem import Problem
 from invgan.rounds.inside import confined
 from invgan.samples import Simulations, failure_records
-from invgan.truncation import Region, Truncated
+from invgan.truncation import Region, Truncated, within
 
-__all__ = ["learnable", "pooled", "within"]
+__all__ = ["learnable", "pooled"]
 
 Array = NDArray[np.float64]
 
@@ -57,11 +57,6 @@ class _Mixture:
         """Log-density of each row of x (n, D), shape (n,)."""
         logs = np.stack([part.log_prob(x) for part in self._parts])
         return np.asarray(logsumexp(logs, axis=0, b=self._shares[:, None]))
-
-
-def within(prior: PriorLike, x: Array) -> NDArray[np.bool_]:
-    """Which rows of x (n, D) a prior left when it was cut; shape (n,)."""
-    return prior.contains(x) if isinstance(prior, Truncated) else np.ones(len(x), bool)
 
 
 def pooled(problem: Problem, parts: Sequence[Simulations], seed: int) -> Simulations:

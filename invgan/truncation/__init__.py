@@ -16,7 +16,7 @@ classifier is. A bad one leaves a larger region, not a wrong one.
 """
 
 from invgan.truncation.narrowing import narrowed
-from invgan.truncation.prior import Truncated, mass_of
+from invgan.truncation.prior import Truncated, mass_of, within
 from invgan.truncation.region import Region
 
-__all__ = ["Region", "Truncated", "mass_of", "narrowed"]
+__all__ = ["Region", "Truncated", "mass_of", "narrowed", "within"]

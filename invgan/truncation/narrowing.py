@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from invgan.errors import InputError
 from invgan.priors import Box, PriorLike
 from invgan.ratio import fit_log_odds
-from invgan.truncation.prior import Truncated
+from invgan.truncation.prior import Truncated, within
 from invgan.truncation.region import Chart, Region
 
 __all__ = ["narrowed"]
@@ -50,8 +50,7 @@ def narrowed(prior: PriorLike, answer: Array, *, miss: float = 1e-3, seed: int =
         )
     seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(3)]
     whole, earlier = _parts(prior)
-    if isinstance(prior, Truncated):
-        answer = answer[prior.contains(answer)]
+    answer = answer[within(prior, answer)]
     if len(answer) < _FEWEST_DRAWS:
         return prior
     box = _box(prior, answer, miss)

@@ -13,7 +13,7 @@ from invgan.errors import InputError
 from invgan.priors import Box, Prior, PriorLike, Simplex, Support
 from invgan.truncation.region import Region
 
-__all__ = ["Truncated", "mass_of"]
+__all__ = ["Truncated", "mass_of", "within"]
 
 Array = NDArray[np.float64]
 
@@ -108,6 +108,11 @@ class Truncated:
 def mass_of(prior: PriorLike) -> float:
     """Share of the original prior that is left: one for a prior that was never cut."""
     return prior.mass if isinstance(prior, Truncated) else 1.0
+
+
+def within(prior: PriorLike, x: Array) -> NDArray[np.bool_]:
+    """Which rows of x (n, D) are left of the original prior: all where it was never cut; (n,)."""
+    return prior.contains(x) if isinstance(prior, Truncated) else np.ones(len(x), bool)
 
 
 def _cut(support: Support, low: Array, high: Array) -> Support:
