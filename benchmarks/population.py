@@ -43,7 +43,7 @@ from invgan.simulation import simulate
 _ROWS = 10_000
 _FEW = 3
 _WALKERS, _BUDGET_WALKERS = 64, 16
-_OF_TRAINING = ("divergence", "divergence_of_head", "judge", "kept_step")
+_OF_TRAINING = ("divergence", "divergence_of_head", "by_parameters", "judge", "kept_step")
 
 
 def figures(

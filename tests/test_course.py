@@ -1,6 +1,8 @@
 """The ladder of heads, the judge, members and embeddings in training, against closed forms."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,11 +12,13 @@ from scipy import stats
 
 from invgan.errors import InputError
 from invgan.gan import Inverse, sample, train, training
+from invgan.gan.course import Course
 from invgan.gan.embedding import build_embedding
 from invgan.gan.heads import build_head, log_prob
 from invgan.gan.judge import CANDIDATES, train_judge
 from invgan.gan.member import Estimator
-from invgan.gan.networks import Generator, initialise
+from invgan.gan.networks import Generator, initialise, linear_layers
+from invgan.gan.recovery import Recovered
 from invgan.gan.stage import Pairs
 from invgan.gan.temper import temper_together
 from invgan.health import diagnose, standing
@@ -197,6 +201,33 @@ def test_members_survive_saving(inverse: Inverse, tmp_path: Path) -> None:
     y = np.random.default_rng(1).normal(size=(50, 2))
     assert len(again.members) == 2
     assert np.array_equal(again.draw(y, seed=4), inverse.draw(y, seed=4))
+
+
+@pytest.mark.parametrize(("shift", "stays"), [(0.01, True), (0.6, False)])
+def test_a_game_that_moves_mass_is_put_aside(
+    shift: float, stays: bool, sum_problem: Problem, sum_simulations: Simulations,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """However well its thinner sheet is liked in the latent space."""
+    play = Course._play
+
+    def moved(self: Course, *args: Any) -> Recovered[Generator]:
+        game = play(self, *args)
+        linear_layers(game.kept)[-1].bias.data += shift
+        liked = {**game.history[-1], "kept": True, "heldout": 1e-4}
+        return replace(game, history=[*game.history[:-1], liked])
+
+    monkeypatch.setattr(Course, "_play", moved)
+    config = TrainConfig(**{**QUICK, "head": "gaussian", "steps": 20, "restarts": 0})
+    found = train(sum_problem, sum_simulations, config, seed=2, device="cpu")
+    placed = found.info["by_parameters"]
+    assert (placed["game"] < 1.1 * placed["head"] + 0.003) == stays
+    assert (found.info["kept_step"] == 20) == stays
+    assert (found.info["divergence"] == 1e-4) == stays
+    assert any(row.get("kept") for row in found.history if row["phase"] == "gan") == stays
+    still = found.members[0].generator
+    z = torch.randn(50, 4, generator=rng())
+    assert torch.equal(still(z, torch.zeros(50, 1)), z[:, :2]) != stays
 
 
 @pytest.mark.slow

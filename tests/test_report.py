@@ -589,7 +589,11 @@ def test_other_answers_have_no_rounds():
     [
         ({"head": "none", "heads": {"none": 0.0}}, "There was no head start"),
         ({"heads": {"flow": 1.0}}, "The head start is the flow head."),
-        ({"kept_step": 0}, "so that the head alone is kept"),
+        ({"kept_step": 0}, "bettered nothing on held-out pairs, so that the head alone is kept"),
+        (
+            {"kept_step": 0, "by_parameters": {"head": 0.001, "game": 0.0098}},
+            "told from held-out ones by 0.0098 nats, those of the head by 0.001 nats",
+        ),
         ({"judge": {**MEMBER["judge"], "used": False}}, "not beyond doubt: it is not used"),
         ({"members": [MEMBER] * 3}, "3 samplers were trained"),
         ({"divergence": None}, "to an unknown value"),

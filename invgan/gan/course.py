@@ -6,8 +6,9 @@ there is not tried again by the members after it.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,11 @@ from invgan.gan.content import Outputs, outputs_of
 from invgan.gan.device import generator_on
 from invgan.gan.game import GameStage
 from invgan.gan.heads import IdentityHead, LinearHead, RegressionHead
-from invgan.gan.judge import train_judge
+from invgan.gan.judge import divergence, train_judge
 from invgan.gan.known import Known
 from invgan.gan.likelihood import LikelihoodStage
 from invgan.gan.member import Estimator, Member, build_estimator
-from invgan.gan.networks import Generator
+from invgan.gan.networks import Generator, initialise
 from invgan.gan.recovery import Recovered, play_with_recovery
 from invgan.gan.stage import Column, Pairs, Plan, Source, Watch, run_stage
 from invgan.gan.streaming import OnDisk, in_latent_space
@@ -37,6 +38,7 @@ Rows = list[dict[str, Any]]
 Trained = tuple[Member, Rows, dict[str, Any]]
 
 _LEAD = 0.5
+_WORSE, _MISPLACED = 1.1, 0.003
 _ENOUGH = 8192
 
 
@@ -100,23 +102,26 @@ class Course:
         push = outputs_of(estimator, self.known)
         lead = 0.0 if kind == "none" else _LEAD
         game = self._play(number, pairs, selection, push, game_seed, trial, lead)
+        placed = self._placed(kind, estimator, game) if lead else {}
+        if placed and placed["game"] > _WORSE * placed["head"] + _MISPLACED:
+            game = _put_aside(game)
         judge, judged = (
             train_judge(game.kept, pairs, selection, self.config, judge_seed)
             if trial.judged
             else (None, {})
         )
-        kept = [row for row in game.history if row.get("kept")]
         info = {
             "head": kind,
             "heads": rungs,
             "steps": game.history[-1]["step"],
-            "kept_step": kept[-1]["step"],
-            "divergence": kept[-1]["heldout"],
+            "kept_step": game.kept_step,
+            "divergence": game.figure,
             "divergence_of_head": game.untrained,
+            "by_parameters": placed,
             "judge": {**judged, "used": judge is not None},
             "health": game.health.to_dict() | {"said": summary(game.health)},
             "restarts": list(game.restarts),
-            "doubt": _doubt(history + game.history),
+            "doubt": None if lead and not game.kept_step else _doubt(history + game.history),
         }
         return Member(kind, estimator, game.kept, judge), history + game.history, info
 
@@ -171,6 +176,23 @@ class Course:
             play, self.config, restarts=self.config.restarts if trial.steps else 0
         )
 
+    def _placed(
+        self, kind: str, estimator: Estimator, game: Recovered[Generator]
+    ) -> dict[str, float]:
+        """What the judge can tell of the parameters themselves, nats: of the game, of the head.
+
+        In the latent space the thickness of a thin sheet outshines how much mass lies where on it.
+        """
+        if not (game.kept_step and game.kept.starts_at_zero):
+            return {}
+
+        def told(generator: Generator) -> float:
+            member = Member(kind, estimator, generator, None)
+            hidden = self.config.hidden
+            return divergence(member, self.pairs, self.selection, hidden, estimator.summary)
+
+        return {"head": told(_untrained(game.kept)), "game": told(game.kept)}
+
     def _mapped(self, estimator: Estimator) -> Source[Column]:
         """The training pairs in the head's latent space, on the disk where they lie there."""
         if isinstance(self.pairs, OnDisk):
@@ -205,6 +227,19 @@ class Course:
 
         chosen = self.config.evaluations, patience, path, self.fingerprint
         return Plan(steps, *chosen, shifted, self.watch)
+
+
+def _untrained(generator: Generator) -> Generator:
+    """One that draws as the head does."""
+    fresh = copy.deepcopy(generator)
+    initialise(fresh, torch.Generator())
+    return fresh
+
+
+def _put_aside(game: Recovered[Generator]) -> Recovered[Generator]:
+    """The game, of which nothing is kept."""
+    rows = [{**row, "kept": False} for row in game.history]
+    return replace(game, kept=_untrained(game.kept), history=rows)
 
 
 def _doubt(history: Rows) -> dict[str, Any] | None:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 from typing import cast
 
 import torch
@@ -25,12 +26,15 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from invgan.gan.device import generator_on
+from invgan.gan.evidence import Draws
 from invgan.gan.likelihood import descend
 from invgan.gan.networks import Critic, Generator, initialise
 from invgan.gan.stage import Column, Pairs, Source, decay
 from invgan.settings import TrainConfig
 
 __all__ = ["CANDIDATES", "Judge", "divergence", "train_judge"]
+
+View = Callable[[Tensor], Tensor]
 
 CANDIDATES = 16
 """Draws for one y among which the judge chooses."""
@@ -148,40 +152,57 @@ def _fit(
     judge.load_state_dict(kept)
 
 
-def divergence(generator: Generator, pairs: Source[Column], selection: Pairs, hidden: int) -> float:
+def divergence(
+    draws: Draws, pairs: Source[Column], selection: Pairs, hidden: int,
+    seen: View | None = None,
+) -> float:  # fmt: skip
     """Estimated lower bound of the Jensen-Shannon divergence of generated and real pairs, nats.
 
     The judge is trained on training pairs and scored on the selection pairs. Its randomness is
     the same at every call, so that two generators are compared like for like. It goes through the
     same draws several times: of a large network they cost more than the judge.
+
+    Args:
+        draws: the generator.
+        pairs: to train on.
+        selection: held out.
+        hidden: units in a layer of the judge.
+        seen: what the judge sees of outputs y (n, L), shape (n, S); y themselves if left out.
     """
     device = pairs.u.device
     rng = generator_on(device, _SEED)
-    judge = Critic(pairs.u.shape[1], pairs.y.shape[1], hidden, 2)
+    looked_at = selection if seen is None else _as_seen(selection, seen)
+    judge = Critic(pairs.u.shape[1], looked_at.y.shape[1], hidden, 2)
     initialise(judge, torch.Generator().manual_seed(_SEED))
     judge.to(device)
     optimiser = torch.optim.Adam(judge.parameters(), _QUICK_RATE, fused=device.type != "mps")
-    rounds = [_round(generator, pairs, rng) for _ in range(min(_QUICK_STEPS, _QUICK_BATCHES))]
+    rounds = [_round(draws, pairs, rng, seen) for _ in range(min(_QUICK_STEPS, _QUICK_BATCHES))]
     for step in range(_QUICK_STEPS):
         loss = _cross_entropy(judge, *rounds[step % len(rounds)])
         descend(optimiser, loss, _QUICK_RATE * decay(step, _QUICK_STEPS))
     with torch.no_grad():
-        scored = _cross_entropy(judge, selection, _drawn(generator, selection, rng))
+        scored = _cross_entropy(judge, looked_at, _drawn(draws, selection, rng))
     return math.log(2) - float(scored)
 
 
 def _round(
-    generator: Generator, pairs: Source[Column], rng: torch.Generator
+    draws: Draws, pairs: Source[Column], rng: torch.Generator, seen: View | None = None
 ) -> tuple[Pairs, Tensor]:
-    """A batch of pairs, and draws for their y."""
+    """A batch of pairs as the judge sees them, and draws for their y."""
     real = Pairs(*pairs.batch(_BATCH, rng))
-    return real, _drawn(generator, real, rng)
+    fake = _drawn(draws, real, rng)
+    return real if seen is None else _as_seen(real, seen), fake
 
 
 @torch.no_grad()
-def _drawn(generator: Generator, pairs: Pairs, rng: torch.Generator) -> Tensor:
+def _as_seen(pairs: Pairs, seen: View) -> Pairs:
+    return Pairs(pairs.u, seen(pairs.y))
+
+
+@torch.no_grad()
+def _drawn(draws: Draws, pairs: Pairs, rng: torch.Generator) -> Tensor:
     """Draws for the y of these pairs, kept from the distances that would blind a classifier."""
-    return generator.draw(pairs.y, rng).clamp(-_FARTHEST, _FARTHEST)
+    return draws.draw(pairs.y, rng).clamp(-_FARTHEST, _FARTHEST)
 
 
 def _cross_entropy(judge: nn.Module, real: Pairs, fake: Tensor) -> Tensor:

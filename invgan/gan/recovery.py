@@ -66,6 +66,20 @@ class Recovered(Generic[T]):
     untrained: float
     restarts: tuple[dict[str, Any], ...]
 
+    @property
+    def kept_step(self) -> int:
+        """The step at which `kept` was kept; 0 where nothing of the game was."""
+        return int(self._row.get("step", 0))
+
+    @property
+    def figure(self) -> float:
+        """The held-out figure of `kept`."""
+        return float(self._row.get("heldout", self.untrained))
+
+    @property
+    def _row(self) -> dict[str, Any]:
+        return next((row for row in reversed(self.history) if row.get("kept")), {})
+
 
 def remedy(health: Health, config: TrainConfig) -> TrainConfig | None:
     """Settings under which to play again, or None where no rule is sound or nothing failed."""
