@@ -11,7 +11,7 @@ from scipy import stats
 from scipy.special import ndtr, ndtri
 
 from invgan.checks import compare, validate
-from invgan.checks.population import against_simulations
+from invgan.checks.population import against_simulations, distance_to_prior
 from invgan.errors import InputError, OutsideError
 from invgan.health import FAILURES, Health
 from invgan.predictability import check_predictability, explained
@@ -193,6 +193,21 @@ def test_the_divergences_agree_with_the_closed_form(
     found = validate(sum_problem, draws(exact_sum(2000, 3)), simulations=sum_simulations, seed=1)
     assert found["KL(P_Y || q_Y)"] == pytest.approx(exact, abs=0.06)
     assert found["KL(P_X || q)"] == pytest.approx(exact, abs=0.06)
+
+
+@pytest.mark.parametrize("times", [1, 8])
+def test_several_draws_for_one_member_are_no_clump(times: int) -> None:
+    """A model that is one to one; KL(N(0, 1/4) || N(0, 1)) in two dimensions."""
+    rng = np.random.default_rng(2)
+    seen = rng.normal(0, 0.5, (1500, 2))
+    problem = Problem(lambda x: x, Prior(x1=stats.norm(), x2=stats.norm()), seen)
+    x = np.repeat(seen, times, axis=0)
+    x += rng.normal(0, 0.003, x.shape)
+    simulations = simulate(problem, 20_000, seed=1)
+    found = {m.name: m for m in distance_to_prior(problem, x, x, simulations, seed=3)}
+    exact = 2 * (math.log(2) + (0.25 - 1) / 2)
+    for side in ("KL(P_X || q)", "KL(P_Y || q_Y)"):
+        assert found[side].value == pytest.approx(exact, abs=0.06)
 
 
 @pytest.mark.parametrize(("shift", "width"), [(0.4, 1.0), (0.0, 0.5), (0.0, 1.8)])

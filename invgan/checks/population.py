@@ -12,6 +12,7 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from invgan.checks.levels import from_replicates, guessing, largest_gap, within
 from invgan.matching import matched
@@ -99,12 +100,13 @@ def _more_noise(sizes: tuple[float, float], others: tuple[float, float]) -> floa
     return sum(1 / n for n in sizes) / sum(1 / n for n in others)
 
 
-def distance_to_prior(x: Array, y: Array, simulations: Simulations, seed: int) -> list[Measure]:
+def distance_to_prior(
+    problem: Problem, x: Array, y: Array, simulations: Simulations, seed: int
+) -> list[Measure]:
     """KL(P_X || q) against KL(P_Y || q_Y), where nearest neighbours can estimate both."""
     if max(x.shape[1], y.shape[1]) > _FEW_DIMENSIONS:
         return []
-    rng = np.random.default_rng(seed)
-    rows = rng.permutation(len(x))[:_DIVERGENCE_ROWS]
+    rows = _apart(problem, y, simulations, np.random.default_rng(seed))[:_DIVERGENCE_ROWS]
     of_x = kl_divergence(*scored(simulations.x, x[rows], simulations.x))
     of_y = kl_divergence(*scored(simulations.y, y[rows], simulations.y))
     distinct = min(len(np.unique(y[rows], axis=0)), len(simulations))
@@ -115,6 +117,23 @@ def distance_to_prior(x: Array, y: Array, simulations: Simulations, seed: int) -
         Measure("KL gap", None, gap, limit, gap <= limit,
                 "the answer strays from the prior by no more than the observations ask"),
     ]  # fmt: skip
+
+
+def _apart(
+    problem: Problem, y: Array, simulations: Simulations, rng: np.random.Generator
+) -> NDArray[np.intp]:
+    """Rows of draws in random order, of those for one observed member only one.
+
+    Several draws for one member of a table have the same outputs, and where the model is one to one
+    the same parameters: clumps that no independent draws of a density form.
+    """
+    rows, seen = rng.permutation(len(y)), problem.observations
+    if not isinstance(seen, Table):
+        return rows
+    at, members = scored(simulations.y, y[rows], seen.rows)
+    nearest = np.asarray(cKDTree(members).query(at)[1])
+    _, first = np.unique(nearest, return_index=True)
+    return rng.permutation(rows[first])
 
 
 def against_simulations(

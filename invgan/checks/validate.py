@@ -129,7 +129,7 @@ def _population(
     if simulations is None:
         return measures
     if not problem.random:
-        measures += population.distance_to_prior(x, y, simulations, seed)
+        measures += population.distance_to_prior(problem, x, y, simulations, seed)
         measures += population.against_simulations(problem, x, y, simulations, seed)
     if inverse is not None:
         measures += consistency.self_consistency(inverse, simulations.heldout, seed)
