@@ -326,6 +326,7 @@ def test_an_example_is_consistent_at_its_own_settings(name: str, tmp_path: Path)
     assert "verdict: consistent" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_field_is_resolved_by_the_network_of_the_example(tmp_path: Path) -> None:
     train = {"head": "none", "members": 1, "judge": False, "hidden": 16, "batch_size": 16,
              "steps": 6, "evaluations": 1,
