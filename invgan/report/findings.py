@@ -31,7 +31,8 @@ class Findings:
         comparison: cGAN against MCMC: figures by name, as in ``{"C2ST in x": 0.51}``.
         history: rows of the training history, as `invgan.plots.plot_history` takes them.
         training: what held-out pairs decided in training, as `Inverse.info` holds it: head,
-            heads, divergence, divergence_of_head, kept_step, judge, members; {} where unknown.
+            heads, divergence, divergence_of_head, by_parameters, kept_step, judge, members; {}
+            where unknown.
         settings: the resolved configuration.
         seconds: wall seconds by stage: simulate, train, sample, correct, mcmc, validate.
     """
