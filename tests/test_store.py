@@ -353,6 +353,16 @@ def check_damage(five_batches, tmp_path_factory, data):
     shutil.rmtree(copy)
 
 
+@pytest.mark.parametrize("key", ["names", "outputs"])
+def test_names_that_are_not_those_of_the_columns_are_refused(key, store):
+    simulate(Problem(lambda x: x, PRIOR, [[1, 2], [2, 1]], outputs=["u", "v"]), 40, store=store)
+    told = json.loads((store / "zarr.json").read_text())
+    told["attributes"][key].append("another")
+    (store / "zarr.json").write_text(json.dumps(told))
+    with pytest.raises(InputError, match=r"is damaged: it names .* and holds 2 and 2 columns"):
+        Stored(store)
+
+
 @given(data=st.data())
 @settings(deadline=None, max_examples=25)
 def test_damaged_metadata_are_refused_or_harmless(five_batches, tmp_path_factory, data):

@@ -79,6 +79,7 @@ class Stored:
         self.status, self._asked = np.empty(0, np.uint8), n or 0
         if Columns.exist(self._folder):
             self._columns = Columns(self._folder)
+            self._check_width()
             self.status = self._columns.status()[:n]
             self._asked = n or self._columns.n
         self._recent: dict[int, Batch] = {}
@@ -102,6 +103,15 @@ class Stored:
         if self._columns is None:
             return len(self.names), len(self.outputs)
         return self._columns.width
+
+    def _check_width(self) -> None:
+        wide, long = self.width
+        if wide != len(self.names) or not self.outputs or long % len(self.outputs):
+            raise InputError(
+                f"the store {str(self._folder)!r} is damaged: it names {len(self.names)} "
+                f"parameters and {len(self.outputs)} outputs, and holds {wide} and {long} columns; "
+                "remove it and simulate again"
+            )
 
     def take(self, rows: ArrayLike) -> tuple[Array, Array]:
         """Some rows by number, in the order asked for: x (m, D) and y (m, W)."""
