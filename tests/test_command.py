@@ -186,6 +186,7 @@ def test_a_long_text_takes_no_long_search() -> None:
         ({"xml": "a"}, "read must be one of"),
         ({"stdout": "lines"}, "read.stdout must be numbers, names, or a regular"),
         ({"stdout": {"y": "("}}, "read.stdout.y is no regular expression"),
+        ({"stdout": {"y": "([[:digit:]]+)"}}, "does not mean what it seems to .possible nested"),
         ({"json": ""}, "read.json must name the file"),
         ({"netcdf": "-"}, "read.netcdf must name the file"),
         ({"json": "/etc/passwd"}, "must be a file in the program's own working directory"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,14 @@ def _patterns(where: Any) -> dict[str, str]:
         )
     for name, pattern in where.items():
         try:
-            re.compile(pattern)
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", FutureWarning)
+                re.compile(pattern)
+        except FutureWarning as warning:
+            raise InputError(
+                f"read.stdout.{name} does not mean what it seems to ({str(warning).lower()}): "
+                rf"write \[ for a bracket and \d for a digit; got {str(pattern)[:80]}"
+            ) from None
         except (re.error, TypeError, OverflowError, RecursionError) as error:
             raise InputError(
                 f"read.stdout.{name} is no regular expression ({error}); got {str(pattern)[:80]}"
