@@ -42,7 +42,7 @@ from invgan.simulation import simulate
 
 _ROWS = 10_000
 _FEW = 3
-_WALKERS, _BUDGET_WALKERS = 64, 16
+_BUDGET_WALKERS = 16
 _OF_TRAINING = ("divergence", "divergence_of_head", "by_parameters", "judge", "kept_step")
 
 
@@ -72,11 +72,9 @@ def measure(
     """Solve one problem with one seed."""
     ready = gallery.get(name)
     started = time.perf_counter()
-    dimension = len(ready.problem.prior.names)
-    walkers = max(_WALKERS, 2 * dimension + 2)
-    settings = Settings(train=train, mcmc=McmcConfig(enabled=mcmc, walkers=walkers))
+    settings = Settings(train=train, mcmc=McmcConfig(enabled=mcmc))
     solution = Run(ready.problem, settings, None, seed=seed, device="cpu").solve()
-    info, few = solution.samples.info, dimension <= _FEW
+    info, few = solution.samples.info, len(ready.problem.prior.names) <= _FEW
     row: dict[str, Any] = {
         "problem": name,
         "seed": seed,

@@ -18,7 +18,7 @@ from invgan.errors import CorrectionError, InputError
 from invgan.folder import Verdicts
 from invgan.gan import Inverse, PopulationGenerator, RganConfig, sample, train, train_rgan
 from invgan.health import standing
-from invgan.mcmc import run_mcmc
+from invgan.mcmc import run_mcmc, suitable_walkers
 from invgan.mixing import iterate
 from invgan.models import held_against
 from invgan.problem import Problem
@@ -47,12 +47,19 @@ class Work:
         device: where to train and draw.
         progress: called with a stage's title; gives a context with a (done, total) callback. One
             that has a method ``tell`` is given a few words on how training stands as well.
+
+    Raises:
+        InputError: the settings of the baseline do not suit the problem.
     """
 
     problem: Problem
     settings: Settings
     device: str
     progress: ProgressFactory | None
+
+    def __post_init__(self) -> None:
+        if self.settings.mcmc.enabled and self.problem.has_density:
+            suitable_walkers(self.problem, self.settings.mcmc.walkers)
 
     def simulate(self, seed: int, store: Path | None) -> Simulations:
         """Simulations of the prior; those that the store holds already are not made again."""

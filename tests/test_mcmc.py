@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from invgan.errors import InputError, ModelError
-from invgan.mcmc import run_mcmc
+from invgan.mcmc import run_mcmc, suitable_walkers
 from invgan.mcmc.chains import diagnose, split_rhat
 from invgan.mcmc.ensemble import KernelMove
 from invgan.priors import Dirichlet, Prior
@@ -172,6 +172,14 @@ def test_progress_counts_the_steps(linear):
     told = []
     run_mcmc(*linear, n=10, walkers=8, steps=12, progress=lambda *done: told.append(done))
     assert told == [(k, 12) for k in range(1, 13)]
+
+
+@pytest.mark.parametrize(("parameters", "walkers"), [(3, 64), (31, 64), (40, 82)])
+def test_walkers_that_are_left_out_suit_the_problem(parameters, walkers):
+    prior = Prior({f"x{k}": stats.norm() for k in range(parameters)})
+    problem = Problem(lambda x: x.sum(axis=1, keepdims=True), prior, stats.norm(1, 1))
+    assert suitable_walkers(problem, None) == walkers
+    assert suitable_walkers(problem, 100) == 100
 
 
 @pytest.mark.parametrize("walkers", [4, 5, 63])

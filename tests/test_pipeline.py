@@ -255,6 +255,15 @@ def test_a_game_that_failed_is_named_in_the_verdict(problem: ig.Problem, tmp_pat
     assert "the history of the game that the generator was kept from says" in page
 
 
+def test_too_few_walkers_are_refused_before_the_model_runs(
+    problem: ig.Problem, tmp_path: Path
+) -> None:
+    chosen = ig.Settings(mcmc=McmcConfig(walkers=4))
+    with pytest.raises(ig.InputError, match=r"6 or more; got 4: set walkers=6 \(mcmc.walkers\)"):
+        run(problem, tmp_path, settings=chosen)
+    assert not any(tmp_path.iterdir())
+
+
 def test_unexplained_observations_are_refused_before_training(tmp_path: Path) -> None:
     prior = ig.Prior(x1=stats.uniform(0, 1), x2=stats.uniform(0, 1))
     problem = ig.Problem(add, prior, stats.norm(5, 0.5))

@@ -37,9 +37,10 @@ def test_the_defaults_reach_the_exact_answer(name: str) -> None:
     if not ready.problem.random:
         assert samples.info["effective_share"] > 0.85
         assert samples.info["distinct"] > 0.9
-    if ready.divergence is not None and samples.x.shape[1] <= 3:
+    if ready.divergence is not None and samples.x.shape[1] <= 3 and not ready.problem.random:
         for side in ("KL(P_X || q)", "KL(P_Y || q_Y)"):
-            assert solution.validation[side] == pytest.approx(ready.divergence, abs=0.1)  # as of exact draws
+            # Of exact draws it is up to 0.08 off.
+            assert solution.validation[side] == pytest.approx(ready.divergence, abs=0.1)
 
 
 def test_the_plain_conditional_gan_solves_the_seminar_problem() -> None:

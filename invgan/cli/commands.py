@@ -211,6 +211,7 @@ def list_gallery() -> None:
 
 def _rehearse(stage: str, problem: Problem, config: Config, options: _Options) -> int:
     """Run the model a few times and say what a stage would do."""
+    from invgan.mcmc import suitable_walkers  # noqa: PLC0415
     from invgan.simulation import simulate  # noqa: PLC0415
 
     few = simulate(problem, 20, seed=config.seed, max_failures=1.0)
@@ -231,8 +232,9 @@ def _rehearse(stage: str, problem: Problem, config: Config, options: _Options) -
     click.echo(f"train       head {config.train.head}, {config.train.steps} steps of the game")
     due = config.sample.correct and problem.question == "population"
     click.echo(f"sample      {config.sample.n} draws, {'' if due else 'not '}corrected")
-    walked = chain.enabled and problem.has_density
-    walk = f"{chain.walkers} walkers, {chain.steps} steps" if walked else "no"
+    walk = "no"
+    if chain.enabled and problem.has_density:
+        walk = f"{suitable_walkers(problem, chain.walkers)} walkers, {chain.steps} steps"
     click.echo(f"mcmc        {walk}")
     there = f" (there already: {kept(options.out)})" if kept(options.out) else ""
     click.echo(f"`{stage}` would write to {options.out}{there}; nothing was written")

@@ -23,9 +23,11 @@ from invgan.problem import Problem
 from invgan.samples import Samples, Simulations
 from invgan.simulation.evaluate import evaluate, measure
 
-__all__ = ["run_mcmc"]
+__all__ = ["run_mcmc", "suitable_walkers"]
 
 Array = NDArray[np.float64]
+
+_WALKERS = 64
 
 
 def run_mcmc(
@@ -33,7 +35,7 @@ def run_mcmc(
     simulations: Simulations,
     n: int = 20_000,
     *,
-    walkers: int = 64,
+    walkers: int | None = None,
     steps: int = 5000,
     seed: int = 0,
     checkpoint: str | Path | None = None,
@@ -49,7 +51,8 @@ def run_mcmc(
         n: how many draws are wanted.
 
     Other Args:
-        walkers: an even number above twice the number of free parameters.
+        walkers: an even number above twice the number of free parameters; where left out 64, or the
+            least that will do.
         steps: steps of each walker, 10 or more; each costs up to `walkers` model runs.
         seed: of everything random.
         checkpoint: stem of files for the chain as it is walked; where those of the same chain lie
@@ -67,7 +70,8 @@ def run_mcmc(
         ModelError: the model, or log_likelihood, raised or returned another shape.
     """
     started = time.perf_counter()
-    _check(problem, simulations, n, walkers, steps)
+    walkers = suitable_walkers(problem, walkers)
+    _check(problem, simulations, n, steps)
     simulations = simulations.few()
     seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(5)]
     target, fitted = _target(problem, simulations, seeds[0], seeds[1])
@@ -121,7 +125,28 @@ def _observed(target: Target, x: Array, y: Array, seed: int) -> Array:
     return evaluate(target.problem, x, seed=seed)
 
 
-def _check(problem: Problem, simulations: Simulations, n: int, walkers: int, steps: int) -> None:
+def suitable_walkers(problem: Problem, asked: int | None) -> int:
+    """How many walkers an ensemble of this problem has.
+
+    Args:
+        problem: whose free parameters they are to span.
+        asked: how many are asked for; None for 64, or the least that will do.
+
+    Raises:
+        InputError: as many do not suit the problem.
+    """
+    free = free_parameters(problem)
+    least = 2 * free + 2
+    walkers = max(_WALKERS, least) if asked is None else asked
+    if walkers < least or walkers % 2:
+        raise InputError(
+            f"{free} free parameters need an even number of walkers, {least} or more; "
+            f"got {walkers}: set walkers={max(least, walkers + walkers % 2)} (mcmc.walkers)"
+        )
+    return walkers
+
+
+def _check(problem: Problem, simulations: Simulations, n: int, steps: int) -> None:
     if problem.question == "population" and problem.random:
         raise InputError(
             "the population density of a stochastic model, or of one with noise, cannot be stated, "
@@ -139,13 +164,6 @@ def _check(problem: Problem, simulations: Simulations, n: int, walkers: int, ste
         raise InputError(
             f"the simulations have {simulations.y.shape[1]} columns of outputs; {problem.repeats} "
             f"repeats of {len(problem.outputs)} outputs are {width}: simulate this problem first"
-        )
-    free = free_parameters(problem)
-    least = 2 * free + 2
-    if walkers < least or walkers % 2:
-        raise InputError(
-            f"{free} free parameters need an even number of walkers, {least} or more; "
-            f"got {walkers}: set walkers={max(least, walkers + walkers % 2)} (mcmc.walkers)"
         )
     if n < 1 or steps < 10:
         raise InputError(f"run_mcmc needs n >= 1 and steps >= 10; got n={n} and steps={steps}")

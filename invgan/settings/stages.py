@@ -86,5 +86,10 @@ class McmcConfig(Section):
     """The emcee baseline."""
 
     enabled: bool = Field(default=True, description="run the baseline beside the generator")
-    walkers: int = Field(default=64, ge=4, description="walkers of the ensemble")
+    walkers: int | None = Field(
+        default=None,
+        ge=4,
+        description="walkers of the ensemble, an even number; where left out 64, or as many as the "
+        "free parameters need, two more than twice their number",
+    )
     steps: int = Field(default=5000, ge=10, description="steps of each walker")
