@@ -210,6 +210,21 @@ def test_several_draws_for_one_member_are_no_clump(times: int) -> None:
         assert found[side].value == pytest.approx(exact, abs=0.06)
 
 
+@pytest.mark.parametrize("members", [50, 300])
+def test_a_table_of_few_members_is_no_false_alarm(
+    members: int, sum_simulations: Simulations
+) -> None:
+    """Draws that meet the members' outputs to a hundredth of their spread, 20,000 in all."""
+    rng = np.random.default_rng(0)
+    seen = rng.normal(1, 0.5, (members, 1))
+    problem = Problem(add, Prior(x1=stats.norm(), x2=stats.norm()), seen)
+    y = np.repeat(seen[:, 0], 20_000 // members)
+    y, gap = y + rng.normal(0, 0.005, len(y)), rng.normal(0, math.sqrt(2), len(y))
+    x = np.stack([(y + gap) / 2, (y - gap) / 2], axis=1)
+    measures = distance_to_prior(problem, x, add(x), sum_simulations, seed=3)
+    assert [m.name for m in measures if not m.passed] == []
+
+
 @pytest.mark.parametrize(("shift", "width"), [(0.4, 1.0), (0.0, 0.5), (0.0, 1.8)])
 def test_an_inverse_that_lies_is_caught_without_a_reference(
     shift: float, width: float, sum_problem: Problem
