@@ -140,7 +140,7 @@ class Run:
 
     def mcmc(self) -> Samples | None:
         """The baseline; None where it is switched off or the answer's density is not known."""
-        if not self.settings.mcmc.enabled or not self.problem.has_density:
+        if not self._work.has_baseline:
             return None
         return cast(Samples, self._stage("mcmc", self._mcmc))
 

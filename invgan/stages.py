@@ -58,8 +58,13 @@ class Work:
     progress: ProgressFactory | None
 
     def __post_init__(self) -> None:
-        if self.settings.mcmc.enabled and self.problem.has_density:
+        if self.has_baseline:
             suitable_walkers(self.problem, self.settings.mcmc.walkers)
+
+    @property
+    def has_baseline(self) -> bool:
+        """Whether MCMC is wanted, and the answer's density can be stated."""
+        return self.settings.mcmc.enabled and self.problem.has_density
 
     def simulate(self, seed: int, store: Path | None) -> Simulations:
         """Simulations of the prior; those that the store holds already are not made again."""

@@ -102,7 +102,7 @@ class Course:
         push = outputs_of(estimator, self.known)
         lead = 0.0 if kind == "none" else _LEAD
         game = self._play(number, pairs, selection, push, game_seed, trial, lead)
-        placed = self._placed(kind, estimator, game) if lead else {}
+        placed = self._placed(kind, estimator, game)
         if placed and placed["game"] > _WORSE * placed["head"] + _MISPLACED:
             game = _put_aside(game)
         judge, judged = (
@@ -182,8 +182,9 @@ class Course:
         """What the judge can tell of the parameters themselves, nats: of the game, of the head.
 
         In the latent space the thickness of a thin sheet outshines how much mass lies where on it.
+        Nothing where no game was kept that refines the draws of a head.
         """
-        if not (game.kept_step and game.kept.starts_at_zero):
+        if kind == "none" or not (game.kept_step and game.kept.starts_at_zero):
             return {}
 
         def told(generator: Generator) -> float:

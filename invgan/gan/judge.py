@@ -152,9 +152,12 @@ def _fit(
     judge.load_state_dict(kept)
 
 
+def _as_it_is(y: Tensor) -> Tensor:
+    return y
+
+
 def divergence(
-    draws: Draws, pairs: Source[Column], selection: Pairs, hidden: int,
-    seen: View | None = None,
+    draws: Draws, pairs: Source[Column], selection: Pairs, hidden: int, seen: View = _as_it_is
 ) -> float:  # fmt: skip
     """Estimated lower bound of the Jensen-Shannon divergence of generated and real pairs, nats.
 
@@ -171,8 +174,8 @@ def divergence(
     """
     device = pairs.u.device
     rng = generator_on(device, _SEED)
-    looked_at = selection if seen is None else _as_seen(selection, seen)
-    judge = Critic(pairs.u.shape[1], looked_at.y.shape[1], hidden, 2)
+    heldout = _as_seen(selection, seen)
+    judge = Critic(pairs.u.shape[1], heldout.y.shape[1], hidden, 2)
     initialise(judge, torch.Generator().manual_seed(_SEED))
     judge.to(device)
     optimiser = torch.optim.Adam(judge.parameters(), _QUICK_RATE, fused=device.type != "mps")
@@ -181,17 +184,16 @@ def divergence(
         loss = _cross_entropy(judge, *rounds[step % len(rounds)])
         descend(optimiser, loss, _QUICK_RATE * decay(step, _QUICK_STEPS))
     with torch.no_grad():
-        scored = _cross_entropy(judge, looked_at, _drawn(draws, selection, rng))
+        scored = _cross_entropy(judge, heldout, _drawn(draws, selection, rng))
     return math.log(2) - float(scored)
 
 
 def _round(
-    draws: Draws, pairs: Source[Column], rng: torch.Generator, seen: View | None = None
+    draws: Draws, pairs: Source[Column], rng: torch.Generator, seen: View = _as_it_is
 ) -> tuple[Pairs, Tensor]:
     """A batch of pairs as the judge sees them, and draws for their y."""
     real = Pairs(*pairs.batch(_BATCH, rng))
-    fake = _drawn(draws, real, rng)
-    return real if seen is None else _as_seen(real, seen), fake
+    return _as_seen(real, seen), _drawn(draws, real, rng)
 
 
 @torch.no_grad()

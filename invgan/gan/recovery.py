@@ -69,16 +69,12 @@ class Recovered(Generic[T]):
     @property
     def kept_step(self) -> int:
         """The step at which `kept` was kept; 0 where nothing of the game was."""
-        return int(self._row.get("step", 0))
+        return int(_kept_row(self.history).get("step", 0))
 
     @property
     def figure(self) -> float:
         """The held-out figure of `kept`."""
-        return float(self._row.get("heldout", self.untrained))
-
-    @property
-    def _row(self) -> dict[str, Any]:
-        return next((row for row in reversed(self.history) if row.get("kept")), {})
+        return float(_kept_row(self.history).get("heldout", self.untrained))
 
 
 def remedy(health: Health, config: TrainConfig) -> TrainConfig | None:
@@ -139,13 +135,17 @@ class _Attempt(Generic[T]):
     @property
     def figure(self) -> float:
         """The held-out figure of what was kept."""
-        kept = [float(row["heldout"]) for row in self.history if row.get("kept")]
-        return kept[-1] if kept else math.inf
+        return float(_kept_row(self.history).get("heldout", math.inf))
 
     @property
     def trained(self) -> bool:
         """Whether what was kept is better than what the game began with."""
-        return any(row.get("kept") and row["step"] > 0 for row in self.history)
+        return int(_kept_row(self.history).get("step", 0)) > 0
+
+
+def _kept_row(history: Rows) -> dict[str, Any]:
+    """The last row at which a generator was kept, {} where there is none."""
+    return next((row for row in reversed(history) if row.get("kept")), {})
 
 
 def _attempt(play: Play[T], config: TrainConfig, start: T | None, number: int) -> _Attempt[T]:

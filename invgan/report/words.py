@@ -165,15 +165,15 @@ def _head(found: Mapping[str, Any]) -> str:
 
 
 def _game(found: Mapping[str, Any]) -> str:
-    placed = found.get("by_parameters")
-    if placed and not found["kept_step"]:
+    if not found.get("kept_step"):
+        placed = found.get("by_parameters")
+        if not placed:
+            return "The game bettered nothing on held-out pairs, so that the head alone is kept."
         return (
             "The game was put aside, so that the head alone is kept: by the parameters themselves "
             f"its draws are told from held-out ones by {_nats(placed['game'])}, those of the head "
             f"by {_nats(placed['head'])}."
         )
-    if not found.get("kept_step"):
-        return "The game bettered nothing on held-out pairs, so that the head alone is kept."
     before, after = found.get("divergence_of_head"), found.get("divergence")
     return (
         "The game changed the divergence from held-out pairs from "
