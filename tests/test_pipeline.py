@@ -352,7 +352,8 @@ def test_a_model_that_raises_is_a_model_error(problem: ig.Problem, counted: Coun
 
 
 def test_a_model_with_noise_is_iterated_and_taken_up_again(tmp_path: Path) -> None:
-    noisy = ig.Problem(add, ig.Prior(x1=stats.norm(), x2=stats.norm()), stats.norm(0.5, 1.0),
+    rows = np.random.default_rng(0).normal(0.5, 1.0, (200, 1))
+    noisy = ig.Problem(add, ig.Prior(x1=stats.norm(), x2=stats.norm()), rows,
                        noise={"normal": 0.5})  # fmt: skip
     chosen = settings(head="gaussian", head_steps=200, members=1, judge=False)
     first = ig.solve(noisy, tmp_path, settings=chosen)
