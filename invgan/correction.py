@@ -46,6 +46,8 @@ def push_forward(
 ) -> Samples:
     """The samples with the model's outputs filled in; those without finite outputs are dropped.
 
+    ``info`` gains model_evaluations, not_finite (how many were dropped) and lost (their share).
+
     Raises:
         ModelError: the model raised or returned another shape.
         CorrectionError: no draw has finite outputs.
@@ -60,6 +62,7 @@ def push_forward(
         **samples.info,
         "model_evaluations": len(y) * problem.runs_per_row,
         "not_finite": int(len(y) - good.sum()),
+        "lost": 1 - float(good.mean()),
     }
     return Samples(
         samples.x[good], y[good], samples.weights[good], samples.names, samples.outputs, info

@@ -34,12 +34,14 @@ def matched(y: Array, simulations: Simulations, neighbours: int = 1) -> NDArray[
     Returns:
         Indices of shape (n, k). None where half of the draws are further from their k-th
         neighbour than a twentieth of the draws' narrowest standard deviation, on the normal scores
-        of the simulated outputs, or where all neighbours together are worth fewer than 200 rows.
+        of the simulated outputs (those apart that never change), or where all neighbours together
+        are worth fewer than 200 rows.
     """
     at, cloud = scored(simulations.y, y, simulations.y)
     tree = cKDTree(cloud)
     far, _ = tree.query(at[:_PROBES], k=[neighbours])
-    if np.median(far) > _LARGEST_BLUR * max(float(at.std(axis=0).min()), 1e-12):
+    narrowest = at.std(axis=0)[np.ptp(cloud, axis=0) > 0].min(initial=np.inf)
+    if np.median(far) > _LARGEST_BLUR * max(float(narrowest), 1e-12):
         return None
     rows = np.asarray(tree.query(at, k=range(1, neighbours + 1))[1])
     return rows if _worth(rows) >= _FEWEST else None

@@ -9,6 +9,8 @@ values. `kl_divergence` alone takes whole rows only.
 - `energy_distance`: ``2 E|a - b| - E|a - a'| - E|b - b'|`` (Szekely and Rizzo 2013).
 - `kl_divergence`: Kullback-Leibler divergence from nearest neighbours (Wang, Kulkarni and Verdu
   2009), for few dimensions.
+- `intrinsic_dimension`: how many dimensions the sheet has that a cloud lies on (Levina and Bickel
+  2004).
 - `c2st`: the classifier two-sample test (Lopez-Paz and Oquab 2017): the held-out accuracy of a
   classifier that tries to tell the clouds apart; 0.5 is indistinguishable, 1 is disjoint.
 """
@@ -29,9 +31,14 @@ from invgan.errors import InputError
 from invgan.fitting import alone
 from invgan.structure import filled
 
-__all__ = ["c2st", "energy_distance", "kl_divergence", "kolmogorov_smirnov", "wasserstein"]
+__all__ = [
+    "c2st", "energy_distance", "intrinsic_dimension", "kl_divergence", "kolmogorov_smirnov",
+    "wasserstein",
+]  # fmt: skip
 
 Array = NDArray[np.float64]
+
+_NEAR, _FAR, _PROBES = 5, 20, 2_000
 
 
 def kolmogorov_smirnov(a: Array, b: Array) -> Array:
@@ -77,13 +84,15 @@ def energy_distance(a: Array, b: Array, *, most: int = 2000, seed: int = 0) -> f
     return float(2 * cdist(a, b).mean() - sum(within))
 
 
-def kl_divergence(a: Array, b: Array, *, neighbours: int = 10) -> float:
+def kl_divergence(
+    a: Array, b: Array, *, neighbours: int = 10, dimension: int | None = None
+) -> float:
     """KL(a || b) in nats from the distances to the k-th nearest neighbour in either cloud.
 
     With r_i the distance from a_i to its k-th neighbour in a, and s_i to that in b,
-    ``L / n * sum log(s_i / r_i) + log(m / (n - 1))``. Repeated points count once. The bias grows
-    with the number of columns; beyond about five, or where a reaches beyond the points of b, the
-    figure is a rough lower bound.
+    ``d / n * sum log(s_i / r_i) + log(m / (n - 1))``. Repeated points count once. The bias grows
+    with the dimension d; beyond about five, or where a reaches beyond the points of b, the figure
+    is a rough lower bound.
 
     Args:
         a: the cloud whose divergence is wanted, shape (n, L).
@@ -91,6 +100,7 @@ def kl_divergence(a: Array, b: Array, *, neighbours: int = 10) -> float:
 
     Other Args:
         neighbours: k.
+        dimension: of the sheet that both lie on, d; by default they fill all L columns.
     """
     _check(a, b)
     if np.isnan(a).any() or np.isnan(b).any():
@@ -103,7 +113,31 @@ def kl_divergence(a: Array, b: Array, *, neighbours: int = 10) -> float:
     far = np.asarray(cKDTree(b).query(a, k=[k])[0])[:, 0]
     usable = (near > 0) & (far > 0)
     ratio = np.log(far[usable] / near[usable]).mean()
-    return float(a.shape[1] * ratio + np.log(len(b) / (len(a) - 1)))
+    return float((dimension or a.shape[1]) * ratio + np.log(len(b) / (len(a) - 1)))
+
+
+def intrinsic_dimension(cloud: Array, *, seed: int = 0) -> int:
+    """The dimension of the sheet on which a cloud (n, L) lies, 1 to L.
+
+    About a point of a sheet of dimension d, the distances r_j and r_k to its j-th and k-th
+    neighbour have ``E log(r_k / r_j) = (1/j + ... + 1/(k - 1)) / d``. Repeated points count once; a
+    cloud of no more than twenty points is said to fill all columns.
+
+    Args:
+        cloud: columns of like scale, without NaN.
+
+    Other Args:
+        seed: of the 2000 points whose neighbours are asked for.
+    """
+    columns = int(cloud.shape[1])
+    cloud = np.unique(cloud, axis=0)
+    if len(cloud) <= _FAR:
+        return columns
+    probes = np.random.default_rng(seed).permutation(cloud)[:_PROBES]
+    near, far = np.asarray(cKDTree(cloud).query(probes, k=[_NEAR + 1, _FAR + 1])[0]).T
+    expected = sum(1 / j for j in range(_NEAR, _FAR))
+    found = expected / max(float(np.log(far / near).mean()), 1e-12)
+    return min(max(round(found), 1), columns)
 
 
 def c2st(
@@ -113,6 +147,7 @@ def c2st(
     seed: int = 0,
     folds: int = 2,
     most: int = 10_000,
+    paired: bool = False,
     published: bool = False,
 ) -> float:
     """Classifier two-sample test accuracy, from a perceptron with two layers of 10 L units.
@@ -125,17 +160,25 @@ def c2st(
         seed: of thinning, folds and weights.
         folds: how many parts take turns in being held out.
         most: larger clouds are thinned at random to this many points; both to one size.
+        paired: whether a[i] and b[i] were made for the same outputs. They are then held out
+            together: a classifier that has seen one of them mistakes the other for it, and its
+            accuracy falls below 0.5 where it should stand above.
         published: use the slow settings of the public benchmark (Lueckmann et al. 2021: scikit-
             learn's own, to convergence) instead of ones that find the same differences sooner.
     """
     _check(a, b)
+    if paired and len(a) != len(b):
+        raise InputError(f"paired clouds have as many rows each; got {len(a)} and {len(b)}")
     rng = np.random.default_rng(seed)
     most = min(most, len(a), len(b))
+    if paired:
+        rows = rng.permutation(len(a))[:most]
+        a, b = a[rows], b[rows]
     a, b = _standardised(b, _thinned(a, most, rng), _thinned(b, most, rng))
     points = np.concatenate([a, b])
     labels = np.repeat([0, 1], most)
     order = rng.permutation(len(points))
-    part = np.arange(len(points)) % folds
+    part = order % most % folds if paired else np.arange(len(points)) % folds
     right = 0
     for fold in range(folds):
         fit, judge = order[part != fold], order[part == fold]

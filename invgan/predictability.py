@@ -34,7 +34,8 @@ _LEAST_MASS = 0.8
 _TARGET_ROWS, _TREE_ROWS, _PROBES = 5_000, 50_000, 2_000
 _MOST_NAMES = 12
 _TREE_COLUMNS, _AT_ONCE = 16, 100
-_FEW_OUTPUTS, _FEWEST_ROWS = 3, 10
+_FEW_OUTPUTS, _FEWEST_ROWS, _REACHED = 3, 10, 3
+_ROUNDING = 1e-6
 
 
 def check_predictability(problem: Problem, simulations: Simulations, *, seed: int = 0) -> None:
@@ -92,9 +93,23 @@ def explained(problem: Problem, simulations: Simulations, *, seed: int = 0) -> l
                     "not and are in every one")
         )  # fmt: skip
     enough = problem.question == "population" and len(rows) >= _FEWEST_ROWS
-    if enough and len(shares) <= _FEW_OUTPUTS:
+    if enough and len(shares) <= _FEW_OUTPUTS and _can_tell(rows, simulations):
         measures.append(_explained_mass(problem, simulations, seed))
     return measures
+
+
+def _can_tell(rows: Array, simulations: Simulations) -> bool:
+    """Whether the mean of r rests on enough rows to be told from one.
+
+    Of observations much narrower than the prior's outputs, all rows know that they are reached, and
+    the few that the mean is taken over may by chance miss them.
+    """
+    low, high = _ends(rows)
+    of_all, of_kept = (
+        int(np.sum(np.all((y >= low) & (y <= high), axis=1)))
+        for y in (simulations.y, simulations.selection.y)
+    )
+    return of_kept >= _FEWEST_ROWS or of_all < _REACHED
 
 
 def _explained_mass(problem: Problem, simulations: Simulations, seed: int) -> Measure:
@@ -116,7 +131,7 @@ def _far(rows: Array, y: Array, seed: int) -> float:
     """Share of rows further from their nearest simulation than any simulation is from its own.
 
     The yardstick is twice the largest such distance among a random part of the simulations, on
-    the scale of normal scores.
+    the scale of normal scores. Of discrete outputs that is zero, so rounding is forgiven.
     """
     if y.shape[1] == 1:
         return 0.0
@@ -124,7 +139,7 @@ def _far(rows: Array, y: Array, seed: int) -> float:
     probes = min(_PROBES, len(y) // 4)
     cloud, own, seen = scored(y, y[order[probes : probes + _TREE_ROWS]], y[order[:probes]], rows)
     usual = np.max(_nearest(cloud, own))
-    return float(np.mean(_nearest(cloud, seen) > 2 * usual))
+    return float(np.mean(_nearest(cloud, seen) > 2 * usual + _ROUNDING))
 
 
 def _nearest(cloud: Array, points: Array) -> Array:
@@ -155,7 +170,7 @@ def _reach(y: Array, rows: int) -> tuple[Array, Array]:
 
     One of a few rows is an alarm, and each of N exact ones lies beyond all n values of a column
     with probability 2 / n. So the ends move out by twice the gap from the largest value to the
-    k-th after it, which leaves ``4 / ((k + 1) (k + 2) n)`` where tails fall as exponentials do,
+    k-th after it, which leaves ``12 / ((k + 2) (k + 3) n)`` where tails fall as exponentials do,
     with the k that makes one false alarm in a hundred over all L columns.
     """
     low, high = _ends(y)
@@ -163,7 +178,7 @@ def _reach(y: Array, rows: int) -> tuple[Array, Array]:
     excess = 2 * y.shape[1] * rows / (_FALSE_ALARMS * len(y)) if few else 0
     if excess <= 1:
         return low, high
-    k = min(math.ceil(math.sqrt(2 * excess)) - 1, len(y) // 2)
+    k = min(math.ceil((math.sqrt(1 + 24 * excess) - 5) / 2), len(y) // 2)
     return low + 2 * (low - _kth(y, k)), high + 2 * (high + _kth(-y, k))
 
 

@@ -28,7 +28,7 @@ from invgan.settings import TrainConfig
 from invgan.simulation import measure, run_model, simulate
 from invgan.truncation import Truncated
 
-__all__ = ["ProgressFactory", "Work"]
+__all__ = ["ProgressFactory", "Work", "evidence"]
 
 Advance = Callable[[int, int], None]
 Watch = Callable[[Sequence[Mapping[str, Any]]], None]
@@ -162,10 +162,8 @@ class Work:
         """The verdicts on the answer and what stands beside it."""
         here, comparison = confined(self.problem, simulations), None
         with self._bar("validate") as advance:
-            evidence = _evidence(inverse, here)
-            found = {
-                "answer": validate(here, answer, simulations=simulations, seed=seed, **evidence)
-            }
+            known = evidence(inverse, here)
+            found = {"answer": validate(here, answer, simulations=simulations, seed=seed, **known)}
             advance(1, 3)
             if here.question == "population":
                 found["raw"] = validate(here, raw, seed=seed)
@@ -208,16 +206,17 @@ def _corrected(
         return Samples(raw.x, raw.y, raw.weights, raw.names, raw.outputs, info)
 
 
-def _evidence(inverse: Inverse | PopulationGenerator, problem: Problem) -> dict[str, Any]:
+def evidence(inverse: Inverse | PopulationGenerator, problem: Problem) -> dict[str, Any]:
     """What validation may ask of an inverse; nothing of a generator of the population itself."""
     if isinstance(inverse, PopulationGenerator):
         return {}
     drawer = Confined(inverse, problem.prior)
+    members = [Confined(member, problem.prior) for member in inverse.each]
     structured = inverse.config.embedding.kind != "none"
     return {
         "inverse": drawer,
         "log_prob": inverse.log_prob if inverse.has_density else None,
-        "members": inverse.each if len(inverse.members) > 1 else (),
+        "members": members if len(members) > 1 else (),
         "embed": inverse.embed if structured else None,
         "doubts": inverse.doubts,
     }

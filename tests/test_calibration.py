@@ -21,7 +21,7 @@ from invgan.calibration import (
     two_sample,
 )
 from invgan.calibration.calibrate import NEIGHBOUR
-from invgan.calibration.draws import conditions, few_columns
+from invgan.calibration.draws import conditions, drawn, few_columns
 from invgan.calibration.ranks import curve, largest_gap, leaning
 from invgan.errors import InputError
 
@@ -276,6 +276,9 @@ def test_the_discrepancy_of_a_set_has_a_level_and_a_power() -> None:
             for s in range(16)]  # fmt: skip
     assert 0.3 < np.mean(same) < 0.7
     assert np.mean(np.array(same) <= 0.05) < 0.4
+    many = [two_sample(rng.normal(size=(30, 60)), rng.normal(size=(300, 60)), replicates=99)[1]
+            for _ in range(16)]  # fmt: skip
+    assert 0.3 < np.mean(many) < 0.7
     wide, p = two_sample(2 * rng.normal(size=(60, 2)), cloud)
     assert p < 0.01
     assert wide > 0
@@ -323,6 +326,33 @@ def test_what_cannot_be_judged_is_refused_at_the_door() -> None:
         depth(y[:1], y[:20])
     with pytest.raises(InputError, match="80 or more"):
         two_sample(y[:20], y)
+
+
+def test_few_columns_are_of_every_output_and_of_every_place() -> None:
+    repeats, image = np.arange(400)[None] % 2, np.arange(40_000)[None]
+    assert 60 < few_columns(repeats).sum() < 140
+    rows, columns = few_columns(image) // 200, few_columns(image) % 200
+    assert min(len(np.unique(rows)), len(np.unique(columns))) > 100
+
+
+class Follower:
+    """Draws y and noise, and remembers how many rows it was asked for at once."""
+
+    def __init__(self) -> None:
+        self.most = 0
+
+    def draw(self, y: np.ndarray, *, seed: int = 0) -> np.ndarray:
+        self.most = max(self.most, len(y))
+        return y[:, :2] + np.random.default_rng(seed).normal(size=(len(y), 2))
+
+
+def test_many_wide_outputs_are_drawn_for_in_parts() -> None:
+    y, follower = np.repeat(np.arange(300.0)[:, None], 2000, axis=1), Follower()
+    x = drawn(follower, y, 100, seed=1)
+    assert follower.most == 5000
+    assert x.shape == (300, 100, 2)
+    assert np.abs(x.mean(axis=1) - y[:, :2]).max() < 0.6
+    assert len(np.unique(np.round(x[::50] - y[::50, None, :2], 9))) == 6 * 200
 
 
 def test_a_series_of_a_thousand_outputs_is_known_by_a_few() -> None:

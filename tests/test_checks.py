@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -12,8 +13,10 @@ from scipy.special import ndtr, ndtri
 
 from invgan.checks import compare, validate
 from invgan.checks.population import against_simulations, distance_to_prior
+from invgan.correction import correct, push_forward
 from invgan.errors import InputError, OutsideError
 from invgan.health import FAILURES, Health
+from invgan.observations import Table
 from invgan.predictability import check_predictability, explained
 from invgan.priors import Prior
 from invgan.problem import Problem
@@ -245,6 +248,60 @@ def test_lost_draws_are_caught() -> None:
         stats.norm(1, 0.5),
     )
     assert "lost draws" in failed(problem, exact_sum(2000, 1))
+
+
+@pytest.mark.parametrize("road", [push_forward, correct])
+def test_draws_that_were_lost_on_the_way_are_caught(
+    road: Callable[..., Samples], sum_problem: Problem
+) -> None:
+    def fails(x: np.ndarray) -> np.ndarray:
+        return np.where(x[:, :1] > 0.8, np.nan, add(x))
+
+    problem = dataclasses.replace(sum_problem, model=fails)
+    found = validate(problem, road(problem, draws(exact_sum(4000, 1)), seed=1), seed=1)
+    lost = next(m for m in found.measures if m.name == "lost draws")
+    assert lost.value == pytest.approx(0.38, abs=0.1)
+    assert not lost.passed
+    assert found.verdict == "not consistent"
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        lambda x: np.stack([np.exp(-x[:, 0]), np.exp(-2 * x[:, 0])], axis=1),
+        lambda x: np.stack([np.ones(len(x)), np.exp(-x[:, 0])], axis=1),
+    ],
+    ids=["one tells the other", "one never changes"],
+)
+def test_outputs_on_a_curve_have_the_divergence_of_their_parameter(
+    model: Callable[[np.ndarray], np.ndarray],
+) -> None:
+    rng = np.random.default_rng(1)
+    people, prior = rng.normal(0.5, 0.1, (300, 1)), Prior(k=stats.uniform(0, 2))
+    problem = Problem(model, prior, model(people), outputs=["a", "b"])
+    answer = Samples(people[rng.integers(300, size=4000)], None, np.ones(4000), ("k",), ("a", "b"))
+    simulations = simulate(problem, 20_000, seed=1)
+    found = validate(problem, answer, simulations=simulations, seed=1)
+    assert found.verdict == "consistent", found.reasons
+
+
+def test_observations_much_narrower_than_the_prior_are_reached_all_the_same() -> None:
+    """Of 20,000 simulations 40 lie among them, two of these in the part that r is averaged over."""
+    rng = np.random.default_rng(1)
+    prior = Prior(x1=stats.uniform(-1, 2), x2=stats.uniform(-1, 2))
+    for seed in range(4):
+        seen = rng.normal(0.3, 0.01, (300, 2))
+        problem = Problem(lambda x: x, prior, seen, outputs=["a", "b"])
+        simulations = simulate(problem, 20_000, seed=seed)
+        assert [m.name for m in explained(problem, simulations) if not m.passed] == []
+
+
+def test_discrete_outputs_may_be_rounded() -> None:
+    prior = Prior(x1=stats.uniform(0, 1), x2=stats.uniform(0, 1))
+    problem = Problem(lambda x: np.floor(10 * x) * 0.1, prior, np.ones((2, 2)), outputs=["a", "b"])
+    simulations = simulate(problem, 4000, seed=1)
+    written = dataclasses.replace(problem, observations=Table(np.round(simulations.y[:100], 10)))
+    check_predictability(written, simulations)
 
 
 def test_a_doubt_of_the_road_itself_is_a_reason(sum_problem: Problem) -> None:

@@ -8,13 +8,14 @@ from scipy.fft import dctn
 
 import invgan as ig
 from invgan import gallery
+from invgan.checks import validate
 from invgan.correction import correct
 from invgan.errors import InputError
 from invgan.fields import GaussianField, quantities, quantity_names, spectrum
 from invgan.gallery.fields import block_means, super_resolution_posterior
 from invgan.gan import sample, train
 from invgan.gan.heads import RegressionHead, log_prob
-from invgan.samples import Samples
+from invgan.samples import Samples, Simulations
 from invgan.scaling import ParameterScaling
 from invgan.settings import McmcConfig, SampleConfig, SettingError, SimulateConfig, TrainConfig
 from invgan.simulation import evaluate, simulate
@@ -331,3 +332,15 @@ def test_a_lie_about_a_field_is_not_called_consistent(solved):
     )
     assert judged.verdict == "not consistent"
     assert any("roughness" in reason for reason in judged.reasons)
+
+
+def test_a_population_of_fields_is_judged_by_a_single_output():
+    """One output for each field: simulations lie densely about it, and are looked at as fields."""
+    rng, prior = np.random.default_rng(1), GaussianField((4, 4), 2.0)
+    problem = ig.Problem(lambda x: x.mean(axis=(1, 2, 3)), prior, stats.norm(0, 0.5))
+    x, drawn = prior.sample(20_000, rng), prior.sample(4000, rng)
+    simulations = Simulations(x, x.mean(axis=1)[:, None], prior.names, problem.outputs, x[:0])
+    samples = Samples(drawn, None, np.ones(4000), prior.names, problem.outputs)
+    found = validate(problem, samples, simulations=simulations, seed=1)
+    told = [m.output for m in found.measures if m.name == "answer against simulations KS"]
+    assert told == list(problem.quantities)

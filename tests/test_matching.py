@@ -44,3 +44,10 @@ def test_the_same_few_over_and_over_are_not_offered():
     """Draws dense about few simulations, each of which is near enough."""
     y = simulated(3000).y[:50].repeat(40, axis=0)
     assert matched(y, simulated(3000)) is None
+
+
+def test_an_output_that_never_changes_is_no_obstacle():
+    plain, y = simulated(3000), np.random.default_rng(1).normal(size=(300, 1))
+    ones = np.ones((3000, 1))
+    with_one = Simulations(plain.x, np.hstack([plain.y, ones]), ("a",), ("a", "b"), plain.x[:0])
+    assert np.array_equal(matched(np.hstack([y, ones[:300]]), with_one), matched(y, plain))

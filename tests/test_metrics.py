@@ -8,7 +8,14 @@ from hypothesis.extra import numpy as hnp
 from scipy import stats
 
 from invgan.errors import InputError
-from invgan.metrics import c2st, energy_distance, kl_divergence, kolmogorov_smirnov, wasserstein
+from invgan.metrics import (
+    c2st,
+    energy_distance,
+    intrinsic_dimension,
+    kl_divergence,
+    kolmogorov_smirnov,
+    wasserstein,
+)
 
 CLOUDS = hnp.arrays(float, st.tuples(st.integers(2, 30), st.just(2)), elements=st.floats(-9, 9))
 RIGHT = np.array([0.3, 0])
@@ -168,3 +175,46 @@ def test_c2st_of_few_rows_is_rough_but_quiet(n):
 def test_clouds_that_cannot_be_compared(metric, a, b):
     with pytest.raises(InputError, match=r"two clouds must have shapes \(n, L\) and \(m, L\)"):
         metric(a, b)
+
+
+def test_rows_that_belong_together_are_held_out_together():
+    """Draws for the same 5 outputs: without that, exact ones seem nearer than two samples."""
+    y, rng = normal(1000, 5), np.random.default_rng(1)
+    exact, again, narrow = (y + s * 0.3 * rng.normal(size=y.shape) for s in (1, 1, 0.6))
+    with_y = [np.hstack([x, y]) for x in (exact, again, narrow)]
+    assert c2st(with_y[1], with_y[0]) < 0.45
+    assert c2st(with_y[1], with_y[0], paired=True) == pytest.approx(0.5, abs=0.04)
+    assert c2st(with_y[2], with_y[0], paired=True) > 0.6
+    assert c2st(with_y[2], with_y[0], paired=True, most=800, folds=5) > 0.6
+    with pytest.raises(InputError, match="as many rows each; got 1000 and 900"):
+        c2st(exact, again[:900], paired=True)
+
+
+@pytest.mark.parametrize("n", [2000, 20_000])
+def test_the_dimension_of_a_sheet_is_found_whatever_it_lies_in(n):
+    rng = np.random.default_rng(1)
+    k, sphere = rng.uniform(0.1, 2, n), normal(n, 3)
+    sphere /= np.linalg.norm(sphere, axis=1)[:, None]
+    sheets = {
+        1: [k[:, None], np.stack([np.exp(-k), np.exp(-2 * k)], 1), np.stack([k, k * 0 + 1], 1)],
+        2: [
+            normal(n),
+            rng.dirichlet([1, 1, 1], n),
+            sphere / np.linalg.norm(sphere, axis=1)[:, None],
+        ],
+        3: [normal(n, 3), rng.random((n, 3))],
+    }
+    for dimension, clouds in sheets.items():
+        assert [intrinsic_dimension(cloud) for cloud in clouds] == [dimension] * len(clouds)
+    assert intrinsic_dimension(np.round(normal(n, 2)[:, :1])) == 1
+    assert intrinsic_dimension(normal(15, 2)) == 2
+
+
+def test_the_divergence_on_a_curve_is_that_along_it():
+    """Of N(0.5, 0.5) from N(0, 1), seen by two columns that tell the same."""
+    a, b = normal(5000, 1, shift=0.5, scale=0.5), normal(5000, 1, seed=1)
+    along, exact = kl_divergence(a, b), np.log(2) + (0.25 + 0.25) / 2 - 0.5
+    curve = [np.hstack([c, 2 * c]) for c in (a, b)]
+    assert along == pytest.approx(exact, abs=0.06)
+    assert kl_divergence(*curve, dimension=1) == pytest.approx(along, abs=1e-9)
+    assert kl_divergence(*curve) > along + 0.3

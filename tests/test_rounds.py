@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 from scipy.special import ndtr, ndtri
 
+from invgan.checks.consistency import in_agreement
 from invgan.errors import InputError, OutsideError
 from invgan.gan import sample
 from invgan.metrics import c2st
@@ -26,6 +27,7 @@ from invgan.rounds.pooling import pooled
 from invgan.samples import Simulations
 from invgan.scaling import ParameterScaling
 from invgan.settings import SimulateConfig, TrainConfig
+from invgan.stages import evidence
 from invgan.truncation import Region, Truncated, mass_of, narrowed
 
 SD = 0.02
@@ -330,6 +332,29 @@ def test_draws_that_cannot_be_inside_are_counted():
     x, leaked, outside = inverse.redrawn(np.repeat(SEEN, 50, axis=0), seed=1)
     assert (leaked, outside, x.shape) == (1, 1, (50, 2))
     assert inverse.knows(SEEN).all()
+
+
+def test_members_of_an_ensemble_are_judged_by_draws_inside():
+    """One of them leaks half of its draws, which no answer holds, and else they are the same."""
+    prior = Truncated(SQUARE, [Region(np.array([0.31, -1.0]), np.array([1.0, 1.0]))])
+    problem = Problem(blurred, prior, SEEN, stochastic=True, question="posterior")
+    ensemble = SimpleNamespace(
+        each=(Known(normal()), Known(lambda y, rng: truncated(y, rng, 0.31))), has_density=False,
+        config=TrainConfig(), doubts=(), draw=None,
+    )  # fmt: skip
+    members = evidence(ensemble, problem)["members"]
+    apart = in_agreement(members, SEEN, ("a", "b"), seed=1)
+    assert [m.passed for m in apart] == [True, True]
+    leaking = in_agreement(ensemble.each, SEEN, ("a", "b"), seed=1)
+    assert [m.passed for m in leaking] == [False, True]
+
+
+def truncated(y, rng, low):
+    """Draws about y (n, 2), the first of them beyond a value."""
+    above = y[:, 0] + SD * stats.truncnorm.rvs(
+        (low - y[:, 0]) / SD, np.inf, size=len(y), random_state=rng
+    )
+    return np.stack([above, y[:, 1] + rng.normal(0, SD, len(y))], axis=1)
 
 
 def test_without_a_cut_the_draws_are_those_of_sample():

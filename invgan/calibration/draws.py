@@ -15,6 +15,8 @@ __all__ = ["Drawer", "check_pairs", "conditions", "drawn", "few_columns", "score
 Array = NDArray[np.float64]
 
 _MOST_COLUMNS, _AXES_ROWS = 200, 2_000
+_AT_ONCE = 10_000_000
+_SEED = 200
 
 
 class Drawer(Protocol):
@@ -26,14 +28,23 @@ class Drawer(Protocol):
 
 
 def drawn(drawer: Drawer, y: Array, draws: int, seed: int) -> Array:
-    """Several parameter vectors for each row of y (n, L), shape (n, draws, D)."""
-    x = np.asarray(drawer.draw(np.repeat(y, draws, axis=0), seed=seed), float)
-    if x.ndim != 2 or len(x) != len(y) * draws or not np.isfinite(x).all():
-        raise InputError(
-            f"the inverse turned {len(y) * draws} rows of outputs into an array of shape "
-            f"{x.shape}; expected as many rows of finite parameters"
-        )
-    return x.reshape(len(y), draws, -1)
+    """Several parameter vectors for each row of y (n, L), shape (n, draws, D).
+
+    Outputs are repeated for as many rows at a time as make ten million numbers.
+    """
+    block = max(1, _AT_ONCE // (draws * y.shape[1]))
+    starts, found = range(0, len(y), block), []
+    more = np.random.SeedSequence(seed).generate_state(len(starts))
+    for start, own in zip(starts, [seed, *more[1:].tolist()], strict=True):
+        rows = np.repeat(y[start : start + block], draws, axis=0)
+        x = np.asarray(drawer.draw(rows, seed=own), float)
+        if x.ndim != 2 or len(x) != len(rows) or not np.isfinite(x).all():
+            raise InputError(
+                f"the inverse turned {len(rows)} rows of outputs into an array of shape "
+                f"{x.shape}; expected as many rows of finite parameters"
+            )
+        found.append(x.reshape(-1, draws, x.shape[1]))
+    return np.concatenate(found)
 
 
 def scores(reference: Array, cloud: Array) -> Array:
@@ -43,9 +54,15 @@ def scores(reference: Array, cloud: Array) -> Array:
 
 
 def few_columns(y: Array) -> Array:
-    """Two hundred columns of y (n, L) at most, evenly spaced: enough of a series or an image."""
-    step = -(-y.shape[1] // _MOST_COLUMNS)
-    return y[:, ::step]
+    """Two hundred columns of y (n, L) at most: enough of a series or an image.
+
+    They are chosen at random, once and for all: evenly spaced ones would be the same output of
+    every repeat, or one column of an image.
+    """
+    if y.shape[1] <= _MOST_COLUMNS:
+        return y
+    order = np.random.default_rng(_SEED).permutation(y.shape[1])
+    return y[:, np.sort(order[:_MOST_COLUMNS])]
 
 
 def conditions(y: Array, at: Array, most: int) -> tuple[Array, Array]:

@@ -5,8 +5,8 @@
   columns, and the distance to the k-th nearest point, which notices holes. Columns are brought to
   normal scores and their principal components to one size first.
 - `two_sample`: the maximum mean discrepancy of a set of rows from a cloud (Gretton et al. 2012),
-  as Schmitt et al. (2023) use it on learned summaries, with a null distribution from sets of as
-  many rows of the cloud itself.
+  as Schmitt et al. (2023) use it on learned summaries, with a null distribution from other partings
+  of all rows into two such sets.
 
 An embedding of the rows, where one is given, is applied first. Without one, rows with absent values
 are compared by their values and by what was seen of them.
@@ -83,8 +83,9 @@ def two_sample(
 
     Other Args:
         embed: rows (n, L) -> (n, E), applied to both first.
-        replicates: how many sets of n rows of the cloud give the null distribution.
-        most: larger clouds are thinned at random to this many rows.
+        replicates: how many random sets of n of all these rows give the null distribution.
+        most: larger clouds are thinned at random to twice this many rows, of which half give the
+            scales and the others are compared with.
         seed: of thinning and replicates.
 
     Returns:
@@ -100,16 +101,16 @@ def two_sample(
             f"got {len(cloud)}"
         )
     rng = np.random.default_rng(seed)
-    n, most = min(len(rows), most // 4), min(most, len(cloud))
+    n, most = min(len(rows), most // 4), min(most, len(cloud) // 2)
     cloud, rows = cloud[rng.permutation(len(cloud))], rng.permutation(rows)[:n]
-    white, points = _white(cloud[:most], rows, embed)
-    squares = cdist(np.concatenate([points, white]), np.concatenate([points, white]), "sqeuclidean")
-    kernel = np.exp(-squares / np.median(squares[n:, n:]))
-    own = kernel[n:, n:]
-    sums = own.sum(axis=1)
-    sets = [rng.choice(most, n, replace=False) for _ in range(replicates)]
-    null = np.array([_discrepancy(own, sums, chosen) for chosen in sets])
-    found = _discrepancy(kernel, kernel.sum(axis=1), np.arange(n))
+    # Rows that gave the scales would lie nearer to the centre than any others.
+    _, points = _white(cloud[most : 2 * most], np.concatenate([rows, cloud[:most]]), embed)
+    squares = cdist(points, points, "sqeuclidean")
+    kernel = np.exp(-squares / np.median(squares))
+    sums = kernel.sum(axis=1)
+    sets = [rng.choice(len(points), n, replace=False) for _ in range(replicates)]
+    null = np.array([_discrepancy(kernel, sums, chosen) for chosen in sets])
+    found = _discrepancy(kernel, sums, np.arange(n))
     return found, float((1 + np.sum(null >= found)) / (replicates + 1))
 
 

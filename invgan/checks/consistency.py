@@ -67,7 +67,7 @@ def self_consistency(inverse: Drawer, heldout: Simulations, seed: int) -> list[M
     again = inverse.draw(y, seed=seed)
     gap = float(kolmogorov_smirnov(again, x).max())
     known, _ = conditions(y, y[:1], _CONDITIONS)
-    accuracy = c2st(np.hstack([again, known]), np.hstack([x, known]), seed=seed)
+    accuracy = c2st(np.hstack([again, known]), np.hstack([x, known]), seed=seed, paired=True)
     return [
         within("self-consistency KS", None, gap, largest_gap(len(x), len(x), x.shape[1]),
                "largest gap between parameters drawn for held-out outputs and the true ones",
@@ -146,7 +146,7 @@ def against_inverse(
     a, b = x[rows], inverse.draw(y[rows], seed=seed + 1)
     count = min(count, len(rows))
     floor = largest_gap(count, len(rows), len(names))
-    accuracy = c2st(a, b, seed=seed, most=_COMPARED)
+    accuracy = c2st(a, b, seed=seed, most=_COMPARED, paired=True)
     return [
         *(within("answer against inverse KS", name, float(gap), floor,
                  "largest gap between the answer and what the inverse draws anew", slack=2 * _KS)

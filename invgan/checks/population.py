@@ -16,7 +16,14 @@ from scipy.spatial import cKDTree
 
 from invgan.checks.levels import from_replicates, guessing, largest_gap, within
 from invgan.matching import matched
-from invgan.metrics import c2st, energy_distance, kl_divergence, kolmogorov_smirnov, wasserstein
+from invgan.metrics import (
+    c2st,
+    energy_distance,
+    intrinsic_dimension,
+    kl_divergence,
+    kolmogorov_smirnov,
+    wasserstein,
+)
 from invgan.observations import Table
 from invgan.problem import Problem
 from invgan.samples import Simulations
@@ -107,8 +114,7 @@ def distance_to_prior(
     if max(x.shape[1], y.shape[1]) > _FEW_DIMENSIONS:
         return []
     rows = _apart(problem, y, simulations, np.random.default_rng(seed))[:_DIVERGENCE_ROWS]
-    of_x = kl_divergence(*scored(simulations.x, x[rows], simulations.x))
-    of_y = kl_divergence(*scored(simulations.y, y[rows], simulations.y))
+    of_x, of_y = _divergence(x[rows], simulations.x), _divergence(y[rows], simulations.y)
     distinct = min(len(np.unique(y[rows], axis=0)), len(simulations))
     gap, limit = abs(of_x - of_y), _KL + 0.1 * abs(of_y) + 3 / math.sqrt(distinct)
     return [
@@ -117,6 +123,12 @@ def distance_to_prior(
         Measure("KL gap", None, gap, limit, gap <= limit,
                 "the answer strays from the prior by no more than the observations ask"),
     ]  # fmt: skip
+
+
+def _divergence(cloud: Array, prior: Array) -> float:
+    """KL from the prior's rows, on the sheet where these lie: outputs may depend on each other."""
+    a, b = scored(prior, cloud, prior)
+    return kl_divergence(a, b, dimension=intrinsic_dimension(b))
 
 
 def _apart(
@@ -151,8 +163,8 @@ def against_simulations(
     if nearest is None:
         return []
     once, draws = np.unique(nearest[:, 0], return_index=True)
-    a, b, names = x[order][draws], simulations.x[once], problem.prior.names
-    accuracy, floor = c2st(a, b, seed=seed), largest_gap(len(a), len(b), len(names))
+    a, b, names = x[order][draws], simulations.x[once], problem.quantities
+    accuracy, floor = c2st(a, b, seed=seed, paired=True), largest_gap(len(a), len(b), len(names))
     meaning = "largest gap from the parameters of simulations with the same outputs"
     return [
         *(within("answer against simulations KS", name, float(gap), floor, meaning, slack=_KS)

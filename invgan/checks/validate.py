@@ -99,7 +99,7 @@ def validate(
     if problem.field is not None:
         x, log_prob = problem.quantified(x), None
         simulations, inverse, members = by_quantities(problem, simulations, inverse, members)
-    measures = [_finite_share(finite)]
+    measures = [_finite_share(samples, finite)]
     if len(y) < _FEWEST:
         return Validation("not consistent", (_reason(measures[0]),), tuple(measures), info)
     if simulations is not None:
@@ -157,8 +157,9 @@ def _posterior(
     ]
 
 
-def _finite_share(finite: NDArray[np.bool_]) -> Measure:
-    lost = 1 - float(finite.mean())
+def _finite_share(samples: Samples, finite: NDArray[np.bool_]) -> Measure:
+    """Draws without finite outputs: those that were dropped on the way, and those that are here."""
+    lost = 1 - (1 - samples.info.get("lost", 0.0)) * float(finite.mean())
     return Measure(
         "lost draws", None, lost, 0.05, lost <= 0.05, "share of draws without finite outputs"
     )

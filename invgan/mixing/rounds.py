@@ -178,7 +178,8 @@ def iterate(
         Draws that count equally, with outputs of the model that had no say in their choice.
         ``info`` holds rounds (a dict each: round, steps, ks by output, c2st, energy,
         effective_share, distinct, kept), steps, converged, message (where it did not converge),
-        model_evaluations, not_finite and seconds.
+        model_evaluations, not_finite (of all rounds), lost (the share of draws without finite
+        outputs in the round that was kept) and seconds.
 
     Raises:
         InputError: the question is the posterior, or the model is deterministic.
@@ -200,6 +201,7 @@ def iterate(
         "seconds": time.perf_counter() - started,
         "model_evaluations": len(tried) * n,
         "not_finite": sum(n - len(r.x) for r in tried),
+        "lost": 1 - len(best.x) / n,
         "effective_share": effective_share(best.mixture.weights),
         "distinct": best.distinct,
         "steps": best.mixture.steps,
