@@ -73,7 +73,10 @@ def solve_rounds(
     )
     learnt = learnable(problem, simulations)
     with _shown(bar, "train") as advance:
-        inverse = train(*learnt, training, seed=seeds[1], device=device, progress=advance)
+        inverse = train(
+            *learnt.pairs, training, seed=seeds[1], device=device, progress=advance,
+            scales=learnt.scales,
+        )  # fmt: skip
     return confined(problem, simulations), simulations, inverse
 
 
@@ -194,10 +197,11 @@ class _Plan:
         simulations = pooled(here, parts, self.seed)
         quick = {} if self.training.head == "none" else _HEAD_ALONE
         with _shown(self.bar, f"train, round {len(parts)}") as advance:
+            learnt = learnable(self.problem, simulations)
             inverse = train(
-                *learnable(self.problem, simulations), self.training.model_copy(update=quick),
-                seed=seeds[1], device=self.device, checkpoint=self._checkpoint(len(parts)),
-                progress=advance,
+                *learnt.pairs, self.training.model_copy(update=quick), seed=seeds[1],
+                device=self.device, checkpoint=self._checkpoint(len(parts)), progress=advance,
+                scales=learnt.scales,
             )  # fmt: skip
         answer, found = doubted(here, inverse, simulations, seeds[2])
         prior = narrowed(here.prior, answer, miss=self.simulating.miss, seed=seeds[3])
