@@ -13,24 +13,26 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from invgan.config import Settings, to_yaml
+from invgan.config import differences, to_yaml
 from invgan.errors import InputError
-from invgan.files import digest, write_text
+from invgan.files import write_text
 from invgan.gan import Inverse, PopulationGenerator
-from invgan.models import identity
-from invgan.problem import Problem
 from invgan.samples import Samples, Simulations
 from invgan.store import Stored
 from invgan.validation import Measure, Validation
 
-__all__ = ["Folder", "Verdicts", "fingerprints"]
+__all__ = ["Folder", "Verdicts"]
 
 Verdicts = tuple[dict[str, Validation], dict[str, float] | None]
 """Validations by road ("answer", "raw", "mcmc"), and the comparison of the roads."""
 
-_STAGES = ("simulate", "train", "sample", "mcmc", "validate")
+_RESTING_ON = {
+    "simulate": ("train", "sample", "mcmc", "validate"),
+    "train": ("sample", "validate"),
+    "sample": ("validate",),
+    "mcmc": ("validate",),
+    "validate": (),
+}
 
 
 class Folder:
@@ -38,17 +40,25 @@ class Folder:
 
     Args:
         path: the folder; it is made when first written to.
-        keys: the fingerprint of each stage, from `fingerprints`.
+        keys: the fingerprint of each stage, from `invgan.fingerprints`.
         device: where a loaded inverse goes.
+        resolved: the whole configuration as plain data, which the folder keeps as config.yml.
 
     Raises:
         InputError: the path is a file.
     """
 
-    def __init__(self, path: Path | None, keys: Mapping[str, str], device: str) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        keys: Mapping[str, str],
+        device: str,
+        resolved: Mapping[str, Any] | None = None,
+    ) -> None:
         if path is not None and path.exists() and not path.is_dir():
             raise InputError(f"a run needs a folder; {str(path)!r} is a file, name another")
         self.path, self._keys, self._device = path, dict(keys), device
+        self._resolved = dict(resolved or {})
 
     @property
     def checkpoint(self) -> Path | None:
@@ -119,10 +129,14 @@ class Folder:
         """The fingerprint of a stage."""
         return self._keys[stage]
 
-    def save_config(self, resolved: Mapping[str, Any]) -> None:
-        """Write the resolved configuration."""
+    def open(self) -> None:
+        """Write the configuration where there is none, so that a run that is stopped can go on."""
+        if self.path is not None and not (self.path / "config.yml").exists():
+            self._save_config()
+
+    def _save_config(self) -> None:
         if self.path is not None:
-            write_text(self.path / "config.yml", to_yaml(resolved))
+            write_text(self.path / "config.yml", to_yaml(self._resolved))
 
     def load(self, stage: str) -> Any:
         """What the stage left here, or None.
@@ -146,7 +160,8 @@ class Folder:
         return self._own(stage, found if len(found) > 1 else found[0], found[0].info)
 
     def save(self, stage: str, result: Any) -> None:
-        """Leave the result of a stage here."""
+        """Leave the result of a stage here, and the configuration that it was made with."""
+        self._save_config()
         if self.path is None or (stage == "simulate" and "new_evaluations" in result.info):
             return
         files = self._files(stage)
@@ -187,11 +202,20 @@ class Folder:
 
     def _own(self, stage: str, found: Any, info: Mapping[str, Any]) -> Any:
         if info.get("fingerprint") != self._keys[stage]:
+            file = self._files(stage)[0]
+            changed = "; ".join(differences(file.parent / "config.yml", self._resolved))
             raise InputError(
-                f"{self._files(stage)[0]} was made from another problem, seed or setting: name "
-                "another folder (--out), or redo the stage there (--overwrite)"
+                f"{file} was made from another problem, seed or setting"
+                f"{f' ({changed})' if changed else ''}: name another folder (--out), or redo that "
+                f"stage alone (`invgan {stage}` with --overwrite), or all (`invgan solve` with it)"
             )
         return found
+
+    def forget_after(self, stage: str) -> None:
+        """Remove what later stages made of an earlier result of this one."""
+        for later in _RESTING_ON[stage]:
+            for file in self._files(later):
+                file.unlink(missing_ok=True)
 
     def _save_verdicts(self, file: Path, result: Verdicts) -> None:
         validations, comparison = result
@@ -212,34 +236,6 @@ class Folder:
             if isinstance(error, InputError):
                 raise
             raise InputError(f"{file} is damaged ({error}); run validate again") from None
-
-
-def fingerprints(
-    problem: Problem, settings: Settings, seed: int, given: Simulations | None = None
-) -> dict[str, str]:
-    """A fingerprint for each stage, covering all the stages that it rests on.
-
-    The model and the likelihood enter by their code, the prior and the observations by what they
-    draw; simulations that were made elsewhere by their numbers. A change in a function that the
-    model calls is seen where both stand in one file that a configuration names.
-    """
-    rng = np.random.default_rng(0)
-    x, y = problem.prior.sample(64, rng), problem.observations.sample(64, rng)
-    asked = [problem.prior.names, problem.outputs, problem.question]
-    about = [*asked, problem.stochastic, problem.noise, problem.missing, seed]
-    base = digest(repr(about), repr(x.tolist()), repr(y.tolist()), identity(problem.model))
-    learning, simulating = settings.train.model_dump_json(), settings.simulate
-    rounds = (simulating.rounds, simulating.miss, learning) if simulating.rounds > 1 else ()
-    made = () if given is None else (given.x, given.y)
-    simulate = digest(
-        base, repr((simulating.n, simulating.max_failures)), *map(repr, rounds), *made
-    )
-    train = digest(simulate, learning)
-    sample = digest(train, settings.sample.model_dump_json())
-    likelihood = identity(problem.log_likelihood)
-    mcmc = digest(simulate, settings.mcmc.model_dump_json(), repr(settings.sample.n), likelihood)
-    validate = digest(sample, mcmc)
-    return dict(zip(_STAGES, (simulate, train, sample, mcmc, validate), strict=True))
 
 
 def _figures(file: Path) -> dict[str, float]:

@@ -16,14 +16,15 @@ import numpy as np
 
 from invgan.config import Settings, plain
 from invgan.errors import InputError
-from invgan.folder import Folder, Verdicts, fingerprints
-from invgan.gan import Inverse, PopulationGenerator
+from invgan.fingerprints import fingerprints
+from invgan.folder import Folder, Verdicts
+from invgan.gan import Inverse, PopulationGenerator, choose_device
 from invgan.predictability import check_predictability
 from invgan.problem import Problem
 from invgan.report import Findings, write_report
 from invgan.samples import Samples, Simulations
 from invgan.solution import Solution
-from invgan.stages import ProgressFactory, Work
+from invgan.stages import ProgressFactory, Work, seconds_of
 from invgan.structure import check_masks
 from invgan.validation import Validation
 
@@ -121,8 +122,9 @@ class Run:
         names = ("simulate", "train", "sample", "correct", "mcmc", "validate")
         states = np.random.SeedSequence(seed).generate_state(len(names))
         self._seeds = {name: int(state) for name, state in zip(names, states, strict=True)}
-        self._folder = Folder(out, fingerprints(problem, settings, seed, simulations), device)
         self._resolved = dict(resolved or {"seed": seed, "device": device, **plain(settings)})
+        keys = fingerprints(problem, settings, seed, simulations)
+        self._folder = Folder(out, keys, device, self._resolved)
         self._done: dict[str, Any] = {}
         self._given = simulations
 
@@ -159,7 +161,16 @@ class Run:
         return write_report(self._findings(), self._folder.path)
 
     def solve(self) -> Solution:
-        """All stages, each taken up where it is finished."""
+        """All stages, each taken up where it is finished.
+
+        Raises:
+            InputError: the folder holds what another problem, seed or setting made; it is left as
+                it is.
+        """
+        choose_device(self._work.device)
+        for name in ("train", "sample", "mcmc", "validate"):
+            if not self._overwrite:
+                self._found(name)
         self.simulate()
         self.train()
         self.sample()
@@ -180,7 +191,7 @@ class Run:
         )
 
     def _simulate(self) -> Simulations:
-        self._folder.save_config(self._resolved)
+        self._folder.open()
         if self._overwrite:
             self._folder.forget_simulations()
         seed, key = self._seeds["simulate"], self._folder.key("simulate")
@@ -236,7 +247,7 @@ class Run:
             history=inverse.history,
             training=inverse.info,
             settings=self._resolved,
-            seconds=_seconds(simulations, inverse, answer, raw, baseline, validations["answer"]),
+            seconds=seconds_of(simulations, inverse, answer, raw, baseline, validations["answer"]),
         )
 
     def _stage(self, name: str, compute: Callable[[], Any]) -> Any:
@@ -246,6 +257,8 @@ class Run:
             if found is None:
                 found = compute()
                 self._folder.save(name, found)
+                if self._overwrite:
+                    self._folder.forget_after(name)
             self._done[name] = found
         return self._done[name]
 
@@ -274,24 +287,3 @@ class Run:
                 f"this needs the stage before: run `invgan {name}` on this folder first"
             )
         return found
-
-
-def _seconds(
-    simulations: Simulations,
-    inverse: Inverse | PopulationGenerator,
-    answer: Samples,
-    raw: Samples,
-    baseline: Samples | None,
-    validation: Validation,
-) -> dict[str, float]:
-    """Wall seconds of each stage; an answer's count its sampling too."""
-    infos = {"simulate": simulations.info, "train": inverse.info, "sample": raw.info}
-    if answer is not raw and "effective_share" in answer.info:
-        infos["correct"] = answer.info
-    if baseline is not None:
-        infos["mcmc"] = baseline.info
-    infos["validate"] = validation.info
-    seconds = {name: float(info.get("seconds", 0)) for name, info in infos.items()}
-    if "correct" in seconds and answer.info.get("method") != "cgan-iterated":
-        seconds["correct"] -= seconds["sample"]
-    return seconds

@@ -26,7 +26,8 @@ from invgan.execution import Execution
 from invgan.fields import field_shape, quantities, quantity_names
 from invgan.noise import Noise, as_noise
 from invgan.observations import Law, Observations, Table, as_observations
-from invgan.priors import Prior, PriorLike
+from invgan.own_prior import as_prior
+from invgan.priors import PriorLike
 from invgan.settings import SettingError
 
 __all__ = ["Problem", "Question", "default_names"]
@@ -71,6 +72,7 @@ class Problem:
 
     Example:
         >>> from scipy import stats
+        >>> from invgan import Prior
         >>> prior = Prior(x1=stats.uniform(-2, 4), x2=stats.uniform(-2, 4))
         >>> problem = Problem(lambda x: x[:, :1] * x[:, 1:], prior, stats.norm(1, 0.1))
         >>> problem.outputs
@@ -110,7 +112,7 @@ class Problem:
         names = _output_names(outputs, seen)
         put = object.__setattr__
         put(self, "model", model)
-        put(self, "prior", _as_prior(prior))
+        put(self, "prior", as_prior(prior))
         put(self, "observations", _in_order(seen, names))
         put(self, "outputs", names)
         put(self, "vectorized", bool(vectorized))
@@ -248,18 +250,6 @@ class Problem:
 def default_names(width: int) -> tuple[str, ...]:
     """Names for outputs that nobody named."""
     return ("y",) if width == 1 else tuple(f"y{j + 1}" for j in range(width))
-
-
-def _as_prior(prior: Any) -> PriorLike:
-    if isinstance(prior, Mapping):
-        return Prior(prior)
-    if isinstance(prior, PriorLike):
-        return prior
-    missing = [m for m in ("names", "support", "sample", "log_prob") if not hasattr(prior, m)]
-    raise InputError(
-        f"the prior ({type(prior).__name__}) lacks {', '.join(missing)}: use invgan.Prior(...), "
-        "or an object with names, support, sample(n, rng) and log_prob(x)"
-    )
 
 
 def _output_names(outputs: Sequence[str] | None, seen: Observations) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from invgan.checks import compare, validate
+from invgan.checks import beside, compare, validate
 from invgan.config import Settings
 from invgan.correction import correct, push_forward
 from invgan.errors import CorrectionError, InputError
@@ -25,10 +25,11 @@ from invgan.problem import Problem
 from invgan.rounds import Confined, confined, learnable, sample_inside, simulate_rounds
 from invgan.samples import Samples, Simulations
 from invgan.settings import TrainConfig
-from invgan.simulation import measure, run_model, simulate
+from invgan.simulation import check_repeatable, measure, run_model, simulate
 from invgan.truncation import Truncated
+from invgan.validation import Validation
 
-__all__ = ["ProgressFactory", "Work", "evidence"]
+__all__ = ["ProgressFactory", "Work", "evidence", "seconds_of"]
 
 Advance = Callable[[int, int], None]
 Watch = Callable[[Sequence[Mapping[str, Any]]], None]
@@ -69,6 +70,8 @@ class Work:
     def simulate(self, seed: int, store: Path | None) -> Simulations:
         """Simulations of the prior; those that the store holds already are not made again."""
         chosen = self.settings.simulate
+        if store is None or not store.exists():
+            check_repeatable(self.problem, seed=seed)
         with self._bar("simulate") as advance:
             return simulate(
                 self.problem, chosen.n, seed=seed, chunk=chosen.chunk,
@@ -97,6 +100,8 @@ class Work:
     def simulate_rounds(self, seed: int, folder: Path | None, fingerprint: str) -> Simulations:
         """Simulations in rounds, which are kept in a folder as they are done."""
         chosen = self.settings.simulate
+        if folder is None or not folder.exists():
+            check_repeatable(self.problem, seed=seed)
         return simulate_rounds(
             self.problem, chosen, self.settings.train, seed=seed, device=self.device,
             store=folder, fingerprint=fingerprint, bar=self._bar,
@@ -113,9 +118,10 @@ class Work:
                     confined(self.problem, simulations), simulations, _regularised(chosen),
                     seed=seed, device=self.device, checkpoint=checkpoint, progress=advance,
                 )  # fmt: skip
+            learnt = learnable(self.problem, simulations)
             return train(
-                *learnable(self.problem, simulations), chosen, seed=seed, device=self.device,
-                checkpoint=checkpoint, progress=advance, watch=_watch(advance),
+                *learnt.pairs, chosen, seed=seed, device=self.device, checkpoint=checkpoint,
+                progress=advance, watch=_watch(advance), scales=learnt.scales,
             )  # fmt: skip
 
     def sample(
@@ -171,6 +177,7 @@ class Work:
             if baseline is not None:
                 found["mcmc"] = validate(here, baseline, seed=seed)
                 comparison = compare(answer, baseline, seed=seed)
+                found["answer"] = beside(found["answer"], found["mcmc"], comparison)
             advance(3, 3)
         return found, comparison
 
@@ -227,3 +234,24 @@ def _regularised(config: TrainConfig) -> RganConfig:
     names = ("steps", "batch_size", "hidden", "layers", "gamma", "averaging", "evaluations",
              "patience")  # fmt: skip
     return RganConfig(**{name: getattr(config, name) for name in names})
+
+
+def seconds_of(
+    simulations: Simulations,
+    inverse: Inverse | PopulationGenerator,
+    answer: Samples,
+    raw: Samples,
+    baseline: Samples | None,
+    validation: Validation,
+) -> dict[str, float]:
+    """Wall seconds of each stage; an answer's count its sampling too."""
+    infos = {"simulate": simulations.info, "train": inverse.info, "sample": raw.info}
+    if answer is not raw and "effective_share" in answer.info:
+        infos["correct"] = answer.info
+    if baseline is not None:
+        infos["mcmc"] = baseline.info
+    infos["validate"] = validation.info
+    seconds = {name: float(info.get("seconds", 0)) for name, info in infos.items()}
+    if "correct" in seconds and answer.info.get("method") != "cgan-iterated":
+        seconds["correct"] -= seconds["sample"]
+    return seconds

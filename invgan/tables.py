@@ -190,7 +190,12 @@ def _header(row: list[str], path: Path) -> tuple[str, ...]:
         raise InputError(f"{path} needs a header line and at least one row of numbers")
     if all(_number(name) is not None for name in names):
         raise InputError(f"{path} starts with numbers; its first line must name the columns")
-    if len(set(names)) != len(names) or not all(names):
+    if not all(names):
+        raise InputError(
+            f"{path}, column {1 + names.index('')} has no name: name it, or leave it out (pandas "
+            "writes its index so: to_csv(..., index=False))"
+        )
+    if len(set(names)) != len(names):
         raise InputError(f"{path} must give each column a different name; got [{_few(names)}]")
     return names
 
@@ -200,14 +205,24 @@ def _cells(
 ) -> Iterator[float]:
     for line, row in rows:
         if len(row) != len(names):
-            raise InputError(f"{path}, line {line}: {len(row)} values for {len(names)} columns")
+            raise InputError(
+                f"{path}, line {line}: {len(row)} values for {len(names)} columns "
+                f"[{_few(names)}]: values are separated by commas, and the first line holds the "
+                "names and nothing else"
+            )
         for name, cell in zip(names, row, strict=True):
             value = _number(cell) if cell.strip() else empty
             if value is None:
-                raise InputError(
-                    f"{path}, line {line}, column {name!r}: {cell[:40]!r} is not a number"
-                )
+                told = f"{path}, line {line}, column {name!r}: {cell[:40]!r} is not a number"
+                raise InputError(told + _hint(cell))
             yield value
+
+
+def _hint(cell: str) -> str:
+    """What a cell that is no number may be, and what to do about it."""
+    if not cell.strip():
+        return "; leave out rows that lack a value, or write nan where missing values are allowed"
+    return "; values are separated by commas" if {";", "\t"} & set(cell) else ""
 
 
 def _number(text: str) -> float | None:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -11,7 +12,7 @@ from conftest import add, exact_sum
 from scipy import stats
 from scipy.special import ndtr, ndtri
 
-from invgan.checks import compare, validate
+from invgan.checks import beside, compare, validate
 from invgan.checks.population import against_simulations, distance_to_prior
 from invgan.correction import correct, push_forward
 from invgan.errors import InputError, OutsideError
@@ -22,7 +23,7 @@ from invgan.priors import Prior
 from invgan.problem import Problem
 from invgan.samples import Samples, Simulations
 from invgan.simulation import simulate
-from invgan.validation import Validation
+from invgan.validation import Validation, Verdict
 
 
 def draws(x: np.ndarray, **info: object) -> Samples:
@@ -542,6 +543,61 @@ def test_an_observation_from_another_model_is_not_answerable() -> None:
     seen = lambda y: y[:, :1]  # noqa: E731
     again = validate(problem, samples, simulations=simulate(problem, 5000, seed=1), embed=seen)
     assert again["prior predictive depth"] < 0.99
+
+
+@pytest.mark.parametrize(
+    ("c2st", "moved", "verdict", "doubted"),
+    [
+        (0.85, 0.6, "consistent", True),
+        (0.85, 0.1, "consistent", False),
+        (0.60, 0.6, "consistent", False),
+        (0.85, 0.6, "not consistent", False),
+    ],
+)
+def test_a_baseline_that_is_another_answer_is_a_reservation(
+    c2st: float, moved: float, verdict: Verdict, doubted: bool
+) -> None:
+    answer = Validation("consistent", ("the outputs agree",), (), {})
+    baseline = Validation(verdict, ("so do these",), (), {})
+    found = beside(answer, baseline, {"C2ST in x": c2st, "largest Wasserstein-1 in x / sd": moved})
+    assert found.verdict == "consistent"
+    assert found.reasons[-1] == "the outputs agree"
+    assert (len(found.reasons) == 2) == doubted
+    assert not doubted or "another answer (C2ST in x 0.85, up to 0.60 sd" in found.reasons[0]
+    refused = Validation("not consistent", ("too wide",), (), {})
+    assert beside(refused, baseline, {"C2ST in x": 0.9, "largest Wasserstein-1 in x / sd": 2}) == (
+        refused
+    )
+
+
+@pytest.mark.parametrize(
+    ("n", "said"),
+    [
+        (500, "too few simulations were held out to judge"),
+        (2000, r"66 held-out simulations are few .* with 2\d to 7\d %; run more"),
+        (20_000, None),
+    ],
+)
+def test_a_calibration_that_would_pass_much_says_so(n: int, said: str | None) -> None:
+    """y = x1 + x2 + N(0, 1), its posterior exact."""
+    problem = Problem(lambda x: x.sum(axis=1), Prior(x1=stats.norm(), x2=stats.norm()), [[0.5]],
+                      noise={"normal": 1.0}, question="posterior")  # fmt: skip
+
+    class Posterior(Exact):
+        def draw(self, y: np.ndarray, *, seed: int = 0) -> np.ndarray:
+            rng = np.random.default_rng(seed)
+            total = 2 * y[:, :1] / 3 + math.sqrt(2 / 3) * rng.normal(size=(len(y), 1))
+            return super().draw(total, seed=seed + 1)
+
+    inverse = Posterior()
+    answer = draws(inverse.draw(np.full((2000, 1), 0.5), seed=3))
+    found = validate(
+        problem, answer, simulations=simulate(problem, n, seed=2), inverse=inverse, seed=1
+    )
+    assert found.verdict == "consistent", found.reasons
+    told = [r for r in found.reasons if r.startswith("with a reservation")]
+    assert len(told) == (said is not None)
+    assert said is None or re.search(said, told[0])
 
 
 def test_two_answers_are_compared_with_their_costs() -> None:

@@ -85,7 +85,9 @@ def test_a_program_beside_the_configuration(tmp_path: Path) -> None:
     program = tmp_path / "sub dir" / "double.sh"
     program.parent.mkdir()
     program.write_text('#!/bin/sh\nawk "BEGIN { print 2 * $1 }"\n')
-    with pytest.raises(InputError, match=r"no program './double.sh' to run"):
+    with pytest.raises(InputError, match=r"no program './single.sh' to run"):
+        Command(["./single.sh", "{a}"], ["a"], NUMBERS, here=program.parent)
+    with pytest.raises(InputError, match=r"'./double.sh' is there .*\(chmod \+x .*\[sh, ./double"):
         Command(["./double.sh", "{a}"], ["a"], NUMBERS, here=program.parent)
     program.chmod(0o755)
     if shutil.which("awk"):

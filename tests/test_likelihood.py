@@ -6,7 +6,7 @@ from scipy import stats
 
 from invgan.config import Settings
 from invgan.errors import InputError, ModelError
-from invgan.folder import fingerprints
+from invgan.fingerprints import fingerprints
 from invgan.mcmc import run_mcmc
 from invgan.metrics import c2st
 from invgan.pipeline import Run

@@ -263,6 +263,17 @@ def test_the_moves_keep_a_normal_law():
     assert np.cov(samples.x.T) == pytest.approx(np.array([[1, 0.9], [0.9, 1]]), abs=0.06)
 
 
+def test_parameters_in_units_far_apart_have_the_exact_answer():
+    """Of a ~ N(3e-12, 1e-12) and b ~ N(5e9, 1e9), seen through a square matrix with noise."""
+    scale, mix = np.array([1e-12, 1e9]), np.array([[1.0, 0.5], [-0.5, 1.0]])
+    prior = {"a": stats.norm(3e-12, 1e-12), "b": stats.norm(5e9, 1e9)}
+    problem = Problem(lambda x: (x / scale) @ mix, prior, [[5.0, 6.0]], outputs=["u", "v"],
+                      question="posterior", noise={"normal": 0.5})  # fmt: skip
+    samples = run_mcmc(problem, simulate(problem, 4000, seed=1), 8000, steps=600, seed=1)
+    sd = np.sqrt(np.diag(np.linalg.inv(np.eye(2) + mix @ mix.T / 0.25)))
+    assert samples.x.std(axis=0) / scale == pytest.approx(sd, rel=0.06)
+
+
 def test_the_kernel_move_stays_where_the_walkers_lie_in_a_plane():
     s, c = np.zeros((3, 2)), np.outer(np.arange(5.0), [1.0, 1.0])
     q, factors = KernelMove().get_proposal(s, [c], np.random.RandomState(0))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from click.testing import CliRunner
 from conftest import SMALL, add
 from scipy import stats
@@ -78,6 +79,10 @@ def folder(whole: tuple[Path, ig.Solution, int], tmp_path: Path) -> Path:
     return Path(shutil.copytree(whole[0], tmp_path / "copy"))
 
 
+TWICE = 6
+"""Rows that are run to see whether the model is deterministic, as it is said to be."""
+
+
 def run(problem: ig.Problem, out: Path | None, **more: Any) -> Run:
     chosen = more.pop("settings", settings())
     return Run(problem, chosen, out, seed=1, device="cpu", **more)
@@ -93,7 +98,7 @@ def test_a_run_leaves_everything_in_its_folder(whole: tuple[Path, ig.Solution, i
     assert json.loads((out / "results.json").read_text())["verdict"] == solution.validation.verdict
     history = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
     assert history == solution.inverse.history
-    assert rows == 4000 + 3000 + solution.baseline.info["model_evaluations"]
+    assert rows == TWICE + 4000 + 3000 + solution.baseline.info["model_evaluations"]
 
 
 def test_a_finished_run_is_taken_up_without_a_single_model_run(
@@ -138,7 +143,7 @@ def test_a_run_stopped_after_any_stage_goes_on_from_there(
         (folder / name).unlink()
     resumed = run(problem, folder).solve()
     assert np.array_equal(resumed.samples.x, whole[1].samples.x)
-    done = {"simulate": 4000, "train": 4000, "mcmc": whole[2]}[after]
+    done = {"simulate": TWICE + 4000, "train": TWICE + 4000, "mcmc": whole[2]}[after]
     assert counted.rows == whole[2] - done
 
 
@@ -177,6 +182,49 @@ def test_a_folder_of_another_run_is_refused_and_kept(problem: ig.Problem, tmp_pa
     assert not np.array_equal(run(other, tmp_path, overwrite=True).simulate().y, before)
 
 
+def test_a_folder_keeps_the_configuration_that_its_results_were_made_with(
+    folder: Path, problem: ig.Problem, counted: Counted
+) -> None:
+    def config() -> dict[str, Any]:
+        return yaml.safe_load((folder / "config.yml").read_text(encoding="utf-8"))
+
+    before = {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
+    longer = ig.Settings(**{**dict(settings()), "mcmc": McmcConfig(walkers=16, steps=160)})
+    told = r"samples-mcmc.npz was made .* \(mcmc.steps: 150 there, 160 now\): .*`invgan mcmc` with"
+    with pytest.raises(InputError, match=told):
+        run(problem, folder, settings=longer).solve()
+    assert counted.rows == 0
+    assert all((folder / name).read_bytes() == content for name, content in before.items())
+
+    run(problem, folder, settings=longer, overwrite=True).mcmc()
+    assert config()["mcmc"]["steps"] == 160
+    assert not (folder / "validation.json").exists()
+    rows = counted.rows
+    solved = run(problem, folder, settings=longer).solve()
+    assert counted.rows == rows
+    assert solved.baseline is not None
+    assert (folder / "inverse.json").read_bytes() == before["inverse.json"]
+
+
+def test_a_model_with_hidden_noise_is_not_simulated(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    prior = ig.Prior(x1=stats.norm(), x2=stats.norm())
+    hidden = ig.Problem(lambda x: add(x) + rng.normal(size=(len(x), 1)), prior, stats.norm())
+    told = r"the model gave y = .* and then .*set stochastic=True"
+    for out in (None, tmp_path / "out"):
+        with pytest.raises(InputError, match=told):
+            run(hidden, out).simulate()
+    assert not (tmp_path / "out" / "simulations").exists()
+
+
+def test_a_device_that_is_not_there_is_refused_before_the_model_runs(
+    problem: ig.Problem, counted: Counted
+) -> None:
+    with pytest.raises(InputError, match="device 'cuda:99'"):
+        Run(problem, settings(), None, device="cuda:99").solve()
+    assert counted.rows == 0
+
+
 def test_other_observations_share_the_simulations_and_nothing_else(
     folder: Path, problem: ig.Problem, counted: Counted
 ) -> None:
@@ -195,7 +243,7 @@ def test_more_simulations_are_added_to_those_that_are_there(
         return run(problem, tmp_path, settings=ig.Settings(**chosen)).simulate()
 
     few, many = simulated(4000), simulated(5000)
-    assert counted.rows == 5000
+    assert counted.rows == TWICE + 5000
     assert np.array_equal(many.x[:4000], few.x)
     assert many.info["seconds"] >= few.info["seconds"]
 
@@ -327,7 +375,7 @@ def test_the_command_solves_and_its_folder_can_be_solved_again(tmp_path: Path) -
     ("model", "observed", "sentence"),
     [
         ("def f(x):\n    raise ValueError('no such drug')", LAW, "the model raised ValueError"),
-        ("def f(x):\n    return x[:, 0][:5]", LAW, "expected (2000, 1)"),
+        ("def f(x):\n    return x[:, 0][:5]", LAW, "expected (6, 1)"),
         ("def f(x):\n    return x[:, 0] * np.nan", LAW, "none of the 2000 simulations was finite"),
         ("def f(x):\n    return np.where(x[:, 0] > 0, np.nan, 1)", LAW, "allow more with"),
         ("def f(x):\n    return x[:, 0]", "{normal: {mean: 100, sd: 1}}", "outside the simulated"),

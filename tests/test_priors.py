@@ -8,6 +8,7 @@ from scipy import stats
 from scipy.integrate import trapezoid
 
 from invgan.errors import InputError
+from invgan.own_prior import as_prior
 from invgan.priors import Box, Dirichlet, MultivariateNormal, Prior, PriorLike, Simplex
 
 COV = np.array([[1.0, 1.2, 0.1], [1.2, 4.0, -0.4], [0.1, -0.4, 0.25]])
@@ -204,3 +205,41 @@ def test_a_box_needs_room(low, high):
 def test_a_simplex_has_two_corners_or_more():
     with pytest.raises(InputError, match="two or more"):
         Simplex(1)
+
+
+class Own:
+    """A prior of one's own with one member replaced."""
+
+    names, support = ("a", "b"), Box(np.zeros(2), np.ones(2))
+
+    def __init__(self, **replaced):
+        vars(self).update(replaced)
+
+    def sample(self, n, rng):
+        return rng.random((n, 2))
+
+    def log_prob(self, x):
+        return np.zeros(len(x))
+
+
+def test_a_prior_of_ones_own_is_as_good_as_a_ready_one():
+    own = Own()
+    assert as_prior(own) is own
+
+
+@pytest.mark.parametrize(
+    ("replaced", "said"),
+    [
+        ({"log_prob": lambda x: -0.5 * (x**2).sum()}, r"log_prob\(x\) must .*; got shape \(\)"),
+        ({"log_prob": lambda x: np.full(len(x), -np.inf)}, r"got shape \(64,\), 0 finite"),
+        ({"log_prob": lambda x: x.nonsense}, r"log_prob\(x\) raised AttributeError: .*nonsense"),
+        ({"sample": lambda n, rng: np.full((n, 2), np.nan)}, "must return finite draws"),
+        ({"sample": lambda n: np.zeros((n, 2))}, r"sample\(n, rng\) raised TypeError"),
+        ({"support": [(0, 1), (0, 1)]}, r"support must be invgan.Box.* got list"),
+        ({"support": Box(np.zeros(3), np.ones(3))}, "support has 3 parameters and its names 2"),
+        ({"support": Box(np.zeros(2), np.full(2, 0.5))}, r"\d\d of 64 draws lie outside its supp"),
+    ],
+)
+def test_a_prior_of_ones_own_is_tried_out(replaced, said):
+    with pytest.raises(InputError, match=said):
+        as_prior(Own(**replaced))

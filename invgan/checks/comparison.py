@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import numpy as np
 
 from invgan.metrics import c2st, wasserstein
 from invgan.samples import Samples
+from invgan.validation import Validation
 
-__all__ = ["compare"]
+__all__ = ["beside", "compare"]
+
+_C2ST, _MOVED = "C2ST in x", "largest Wasserstein-1 in x / sd"
+_APART, _FAR = 0.65, 0.25
 
 
 def compare(a: Samples, b: Samples, *, seed: int = 0) -> dict[str, float]:
@@ -21,8 +28,8 @@ def compare(a: Samples, b: Samples, *, seed: int = 0) -> dict[str, float]:
     scale = b.x.std(axis=0)
     distances = wasserstein(a.x, b.x) / np.where(scale > 0, scale, 1)
     out = {
-        "C2ST in x": c2st(a.x, b.x, seed=seed),
-        "largest Wasserstein-1 in x / sd": float(distances.max()),
+        _C2ST: c2st(a.x, b.x, seed=seed),
+        _MOVED: float(distances.max()),
     }
     for samples in (a, b):
         name = samples.info.get("method", "answer")
@@ -34,3 +41,20 @@ def compare(a: Samples, b: Samples, *, seed: int = 0) -> dict[str, float]:
             effective = float(samples.info.get("effective_samples", len(samples)))
             out[f"effective draws a second ({name})"] = effective / seconds
     return out
+
+
+def beside(answer: Validation, baseline: Validation, comparison: Mapping[str, float]) -> Validation:
+    """The verdict on an answer beside a baseline that stands as well and says something else.
+
+    The verdict stays, since either may be the wrong one (walkers that all start in one of several
+    parts agree with each other); the disagreement becomes its first reason.
+    """
+    apart = comparison[_C2ST] > _APART and comparison[_MOVED] > _FAR
+    if not apart or answer.verdict != "consistent" or baseline.verdict != "consistent":
+        return answer
+    said = (
+        "with a reservation: the baseline is consistent too and is another answer (C2ST in x "
+        f"{comparison[_C2ST]:.2f}, up to {comparison[_MOVED]:.2f} sd away): believe neither before "
+        "they agree; train for longer, or on more simulations, or walk for longer"
+    )
+    return replace(answer, reasons=(said, *answer.reasons))

@@ -35,7 +35,7 @@ __all__ = ["validate"]
 Array = NDArray[np.float64]
 Progress = Callable[[int, int], None]
 
-_FEWEST = 20
+_FEWEST, _BLUNT = 20, 0.15
 _NO_ANSWER = (
     "outside", "outside jointly", "missing otherwise", "explained mass", posterior.PRIOR_DEPTH,
     posterior.PRIOR_GAPS,
@@ -115,7 +115,9 @@ def validate(
         if members:
             at, names = posterior.observed(problem), problem.quantities
             measures += consistency.in_agreement(members, at, names, seed)
-    verdict, reasons = _verdict(problem, measures, samples, info, _played(doubts))
+    judged = problem.question == "posterior" and None not in (simulations, inverse)
+    blunt = _blunt(measures, info) if judged else []
+    verdict, reasons = _verdict(problem, measures, samples, info, _played(doubts), blunt)
     info |= {"seconds": time.perf_counter() - started, "seed": seed}
     return Validation(verdict, reasons, tuple(measures), info)
 
@@ -167,7 +169,7 @@ def _finite_share(samples: Samples, finite: NDArray[np.bool_]) -> Measure:
 
 def _verdict(
     problem: Problem, measures: list[Measure], samples: Samples, info: dict[str, Any],
-    played: str | None,
+    played: str | None, blunt: list[str],
 ) -> tuple[Verdict, tuple[str, ...]]:  # fmt: skip
     failed = [m for m in measures if not m.passed]
     message = samples.info.get("message")
@@ -177,7 +179,7 @@ def _verdict(
         return "not answerable", tuple(map(_reason, failed)) + doubts
     if failed or doubts:
         return "not consistent", (*map(_reason, failed), *doubts, *([played] if played else []))
-    reserved = (f"with a reservation: {played}",) if played else ()
+    reserved = [f"with a reservation: {doubt}" for doubt in (*blunt, played) if doubt]
     if problem.question == "posterior":
         found = info.get("calibration", {}).get("sentences", [])[:1]
         return "consistent", ("the draws' outputs agree with the observation", *found, *reserved)
@@ -189,6 +191,20 @@ def _verdict(
         f"with accuracy {accuracy:.3f} (0.5 is guessing)",
         *reserved,
     )
+
+
+def _blunt(measures: list[Measure], info: dict[str, Any]) -> list[str]:
+    """What is to be said of a calibration that rests on so few pairs that much would pass."""
+    limits = [m.limit for m in measures if m.name == "coverage at 50 %" and m.limit is not None]
+    if not limits:
+        return ["too few simulations were held out to judge the calibration: run more"]
+    if limits[0] <= _BLUNT:
+        return []
+    low, high = 50 - 100 * limits[0], 50 + 100 * limits[0]
+    return [
+        f"{info['calibration']['pairs']} held-out simulations are few to judge the calibration by: "
+        f"regions of 50 % would have passed with {low:.0f} to {high:.0f} %; run more simulations"
+    ]
 
 
 def _played(doubts: Sequence[Health]) -> str | None:

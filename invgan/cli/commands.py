@@ -211,10 +211,14 @@ def list_gallery() -> None:
 
 def _rehearse(stage: str, problem: Problem, config: Config, options: _Options) -> int:
     """Run the model a few times and say what a stage would do."""
+    from invgan.gan import choose_device  # noqa: PLC0415
     from invgan.mcmc import suitable_walkers  # noqa: PLC0415
-    from invgan.simulation import simulate  # noqa: PLC0415
+    from invgan.simulation import check_repeatable, simulate  # noqa: PLC0415
 
+    if stage != "simulate":
+        choose_device(config.device)
     few = simulate(problem, 20, seed=config.seed, max_failures=1.0)
+    check_repeatable(problem, seed=config.seed)
     seconds = few.info["seconds"]
     click.echo(f"question    {problem.question}")
     names = problem.prior.names

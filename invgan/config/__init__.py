@@ -9,7 +9,7 @@ problem runs it: treat the configuration of a stranger like a program of a stran
 """
 
 from invgan.config.build import build_problem, build_simulations, relocated
-from invgan.config.document import load_config, plain, to_yaml
+from invgan.config.document import differences, load_config, plain, to_yaml
 from invgan.config.models import MODELS
 from invgan.config.sections import ORDER, Config, ProblemConfig, Settings
 
@@ -21,6 +21,7 @@ __all__ = [
     "Settings",
     "build_problem",
     "build_simulations",
+    "differences",
     "load_config",
     "plain",
     "relocated",

@@ -18,7 +18,7 @@ from invgan.config.sections import ORDER, Config, ProblemConfig, Settings
 from invgan.errors import InputError
 from invgan.settings import short
 
-__all__ = ["load_config", "plain", "read_document", "to_yaml"]
+__all__ = ["differences", "load_config", "plain", "read_document", "to_yaml"]
 
 
 def load_config(path: str | Path) -> Config:
@@ -63,6 +63,32 @@ def to_yaml(config: Settings | Mapping[str, Any]) -> str:
     """The resolved configuration, or what `plain` made of it, as text."""
     data = plain(config) if isinstance(config, Settings) else dict(config)
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+
+
+def differences(path: Path, resolved: Mapping[str, Any], most: int = 3) -> list[str]:
+    """What a file that `to_yaml` wrote says otherwise, by dotted names; nothing if unreadable.
+
+    Args:
+        path: the file.
+        resolved: the configuration that it is held against, as plain data.
+        most: how many values are told of.
+    """
+    try:
+        before = _flat(yaml.safe_load(_text(path)))
+    except (InputError, yaml.YAMLError):
+        return []
+    now = _flat(yaml.safe_load(to_yaml(resolved)))
+    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    told = [f"{n}: {before.get(n)} there, {now.get(n)} now" for n in names[:most]]
+    return [*told, "..."] if len(names) > most else told
+
+
+def _flat(data: Any, name: str = "") -> dict[str, Any]:
+    """A configuration's values by their dotted names."""
+    if not isinstance(data, dict):
+        return {name: data}
+    parts = (_flat(value, f"{name}.{key}" if name else str(key)) for key, value in data.items())
+    return {key: value for part in parts for key, value in part.items()}
 
 
 _MOST = 1 << 20

@@ -28,7 +28,7 @@ KINDS = ("raised", "timed out", "not finite", "worker died")
 """How a row can fail."""
 
 _OF_ROW, _OF_PART = 0, 2
-_LONGEST = 120
+_LONGEST, _MOST_NAMES = 120, 6
 _HINT = "; if it takes one parameter vector at a time, set vectorized=False"
 
 
@@ -139,9 +139,10 @@ class Caller:
         if y.shape == wanted[:1] and wanted[1] == 1:
             return y[:, None]
         if y.shape != wanted:
+            hint = "" if y.ndim and len(y) == len(x) else _HINT
             raise ModelError(
                 f"the model turned {x.shape} parameters into outputs of shape {y.shape}; expected "
-                f"{wanted}, one column for each observed quantity{_HINT}"
+                f"{wanted}, one column for each observed quantity ({_shown(self.outputs)}){hint}"
             )
         return y
 
@@ -202,8 +203,14 @@ def called_with(names: tuple[str, ...], row: Array) -> str:
     return ", ".join(f"{n}: {v:.6g}" for n, v in zip(names, row, strict=False))
 
 
+def _shown(names: tuple[str, ...]) -> str:
+    return ", ".join(names) if len(names) <= _MOST_NAMES else f"{names[0]}, ... {names[-1]}"
+
+
 def _numbers(result: Any) -> Array:
     """A copy, since a model may hand out one buffer again and again."""
+    if result is None:
+        raise ModelError("the model returned None; does it end with `return`?")
     # A torch tensor comes to numpy by its own methods, without importing torch.
     value = result.detach().cpu().numpy() if hasattr(result, "detach") else result
     try:

@@ -4,6 +4,7 @@ Beside it stand the regularised generator (`train_rgan`), a GAN of the populatio
 game without conditions (`fit_generator`), which learns a table.
 """
 
+from invgan.gan.device import choose_device
 from invgan.gan.drawing import sample
 from invgan.gan.inverse import Inverse
 from invgan.gan.population import PopulationGenerator, RganConfig
@@ -16,6 +17,7 @@ __all__ = [
     "PopulationGenerator",
     "RganConfig",
     "TableGenerator",
+    "choose_device",
     "fit_generator",
     "load_generator",
     "sample",

@@ -27,6 +27,7 @@ __all__ = ["Chain", "KernelMove", "run_ensemble", "start_among"]
 Array = NDArray[np.float64]
 
 _TEMPER = 0.5
+_FLAT = 1e-10
 
 
 @dataclass(frozen=True)
@@ -158,12 +159,19 @@ def _stretch(
 
 
 class KernelMove(emcee.moves.KDEMove):  # type: ignore[misc]
-    """Draws from a kernel density of the other walkers; no move where these lie in a plane."""
+    """Draws from a kernel density of the other walkers; no move where these lie in a plane.
+
+    Walkers are seen in standard deviations of the others: the covariance of parameters in units
+    that are twenty orders of magnitude apart cannot be factorised.
+    """
 
     def get_proposal(self, s: Array, c: list[Array], random: Any) -> tuple[Array, Array]:
         """Proposed places for walkers at s, and the logarithms of the proposals' ratio."""
-        try:
-            q, factors = super().get_proposal(s, c, random)
-        except np.linalg.LinAlgError:
+        others = np.concatenate(c)
+        centre, scale = others.mean(axis=0), others.std(axis=0)
+        scale = np.where(scale > 0, scale, 1)
+        others, own = (others - centre) / scale, (s - centre) / scale
+        if np.linalg.eigvalsh(np.atleast_2d(np.cov(others.T)))[0] < _FLAT:
             return s, np.zeros(len(s))
-        return q, factors
+        q, factors = super().get_proposal(own, [others], random)
+        return centre + scale * q, factors

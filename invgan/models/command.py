@@ -285,6 +285,11 @@ def _program(name: str, here: Path) -> str:
     named = name.replace("{here}", str(here))
     path = str(here / named) if Path(named).name != named else named
     found = shutil.which(path)
+    if found is None and Path(path).is_file():
+        raise InputError(
+            f"the program {name!r} is there and may not be run: make it executable "
+            f"(chmod +x {path}), or name what runs it first, as in [sh, {name}]"
+        )
     if found is None:
         raise InputError(f"there is no program {name!r} to run; give its path, or install it")
     return found

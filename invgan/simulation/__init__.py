@@ -4,6 +4,7 @@ from invgan.execution.calls import BLOCK
 from invgan.simulation.draws import Design
 from invgan.simulation.evaluate import Progress, evaluate, measure, run_model, sort_repeats
 from invgan.simulation.failures import FailureTable, failure_table
+from invgan.simulation.repeatable import check_repeatable
 from invgan.simulation.simulate import fill_store, simulate
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "Design",
     "FailureTable",
     "Progress",
+    "check_repeatable",
     "evaluate",
     "failure_table",
     "fill_store",

@@ -131,8 +131,8 @@ def _opened(folder: Path, identity: Mapping[str, Any], about: Mapping[str, Any],
     if changed:
         what = [_WORDS.get(key, f"other {key}") for key in changed]
         raise InputError(
-            f"{folder} holds simulations of {' and '.join(what)}: name another store, or go back "
-            "to what it was made from"
+            f"{folder} holds simulations of {' and '.join(what)}: name another folder (--out), "
+            "or go back to what it was made from"
         )
     calls = found.get("call")
     if not isinstance(calls, int) or calls < 1:

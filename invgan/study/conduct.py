@@ -22,7 +22,8 @@ from invgan.config import Settings, plain
 from invgan.errors import InputError
 from invgan.execution import Execution
 from invgan.files import digest
-from invgan.folder import Folder, fingerprints
+from invgan.fingerprints import fingerprints
+from invgan.folder import Folder
 from invgan.predictability import check_predictability
 from invgan.problem import Problem
 from invgan.samples import Simulations

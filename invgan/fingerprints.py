@@ -1,0 +1,43 @@
+"""What each stage of a run is made from, in a short text: another text is another run."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from invgan.config import Settings
+from invgan.files import digest
+from invgan.models import identity
+from invgan.problem import Problem
+from invgan.samples import Simulations
+
+__all__ = ["fingerprints"]
+
+_STAGES = ("simulate", "train", "sample", "mcmc", "validate")
+
+
+def fingerprints(
+    problem: Problem, settings: Settings, seed: int, given: Simulations | None = None
+) -> dict[str, str]:
+    """A fingerprint for each stage, covering all the stages that it rests on.
+
+    The model and the likelihood enter by their code, the prior and the observations by what they
+    draw; simulations that were made elsewhere by their numbers. A change in a function that the
+    model calls is seen where both stand in one file that a configuration names.
+    """
+    rng = np.random.default_rng(0)
+    x, y = problem.prior.sample(64, rng), problem.observations.sample(64, rng)
+    asked = [problem.prior.names, problem.outputs, problem.question]
+    about = [*asked, problem.stochastic, problem.noise, problem.missing, seed]
+    base = digest(repr(about), repr(x.tolist()), repr(y.tolist()), identity(problem.model))
+    learning, simulating = settings.train.model_dump_json(), settings.simulate
+    rounds = (simulating.rounds, simulating.miss, learning) if simulating.rounds > 1 else ()
+    made = () if given is None else (given.x, given.y)
+    simulate = digest(
+        base, repr((simulating.n, simulating.max_failures)), *map(repr, rounds), *made
+    )
+    train = digest(simulate, learning)
+    sample = digest(train, settings.sample.model_dump_json())
+    likelihood = identity(problem.log_likelihood)
+    mcmc = digest(simulate, settings.mcmc.model_dump_json(), repr(settings.sample.n), likelihood)
+    validate = digest(sample, mcmc)
+    return dict(zip(_STAGES, (simulate, train, sample, mcmc, validate), strict=True))

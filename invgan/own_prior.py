@@ -1,0 +1,77 @@
+"""A prior as it was given: a ready one, laws by name, or an object of the user's own, tried out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from invgan.errors import InputError
+from invgan.priors import Box, Prior, PriorLike, Simplex
+
+__all__ = ["as_prior"]
+
+Array = NDArray[np.float64]
+
+_TRIED = 64
+
+
+def as_prior(prior: Any) -> PriorLike:
+    """The prior, of which a few draws are looked at, since nothing else would until training.
+
+    Raises:
+        InputError: a member is missing, raises or returns another shape, or draws lie outside the
+            support.
+    """
+    if isinstance(prior, Mapping):
+        return Prior(prior)
+    if not isinstance(prior, PriorLike):
+        missing = [m for m in ("names", "support", "sample", "log_prob") if not hasattr(prior, m)]
+        raise InputError(
+            f"the prior ({type(prior).__name__}) lacks {', '.join(missing)}: use "
+            "invgan.Prior(...), or an object with names, support, sample(n, rng) and log_prob(x)"
+        )
+    _check(prior)
+    return prior
+
+
+def _check(prior: PriorLike) -> None:
+    """Its draws, their densities and its support must fit each other."""
+    width, kind = len(prior.names), f"the prior ({type(prior).__name__})"
+    x = _tried(kind, "sample(n, rng)", lambda: prior.sample(_TRIED, np.random.default_rng(0)))
+    if x.shape != (_TRIED, width) or not np.isfinite(x).all():
+        raise InputError(
+            f"{kind}: sample({_TRIED}, rng) must return finite draws of shape ({_TRIED}, {width}), "
+            f"a column for each of its names; got shape {x.shape}"
+        )
+    density = _tried(kind, "log_prob(x)", lambda: prior.log_prob(x))
+    if density.shape != (_TRIED,) or not np.isfinite(density).all():
+        raise InputError(
+            f"{kind}: log_prob(x) must return a finite number for each of its {_TRIED} draws x, "
+            f"shape ({_TRIED},); got shape {density.shape}, {np.isfinite(density).sum()} finite"
+        )
+    support = prior.support
+    if not isinstance(support, Box | Simplex):
+        raise InputError(
+            f"{kind}: support must be invgan.Box(low, high), bounds of each parameter that may be "
+            f"infinite, or invgan.Simplex(D); got {type(support).__name__}"
+        )
+    dimension = len(support.low) if isinstance(support, Box) else support.dimension
+    if dimension != width:
+        raise InputError(f"{kind}: its support has {dimension} parameters and its names {width}")
+    beyond = int((~support.contains(x)).sum())
+    if beyond:
+        raise InputError(
+            f"{kind}: {beyond} of {_TRIED} draws lie outside its support: widen the support, or "
+            "draw inside it"
+        )
+
+
+def _tried(kind: str, member: str, call: Any) -> Array:
+    """What a member returns, as numbers."""
+    try:
+        return np.asarray(call(), float)
+    except Exception as error:
+        raise InputError(f"{kind}: {member} raised {type(error).__name__}: {error}") from error
