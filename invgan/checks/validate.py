@@ -220,4 +220,6 @@ def _reason(m: Measure) -> str:
     where = f" of {m.output}" if m.output else ""
     limit = m.floor if m.limit is None else m.limit
     note = f"; {m.note}" if m.note else ""
-    return f"{m.name}{where} is {m.value:.3g}, and must not exceed {limit:.3g}: {m.meaning}{note}"
+    digits = 3 if f"{m.value:.3g}" != f"{limit:.3g}" else 6
+    value = f"{m.value:.{digits}g}, and must not exceed {limit:.{digits}g}"
+    return f"{m.name}{where} is {value}: {m.meaning}{note}"
