@@ -118,10 +118,9 @@ class Work:
                     confined(self.problem, simulations), simulations, _regularised(chosen),
                     seed=seed, device=self.device, checkpoint=checkpoint, progress=advance,
                 )  # fmt: skip
-            learnt = learnable(self.problem, simulations)
             return train(
-                *learnt.pairs, chosen, seed=seed, device=self.device, checkpoint=checkpoint,
-                progress=advance, watch=_watch(advance), scales=learnt.scales,
+                *learnable(self.problem, simulations), chosen, seed=seed, device=self.device,
+                checkpoint=checkpoint, progress=advance, watch=_watch(advance),
             )  # fmt: skip
 
     def sample(

@@ -151,7 +151,7 @@ def test_training_learns_from_all_rows_under_their_own_law(monkeypatch):
     """A mixture of the cut priors, which is the last one but for a factor where that one is."""
     plant(monkeypatch, normal(scale=12))
     simulations = in_rounds(n=6000)
-    here, together = learnable(NARROW, simulations).pairs
+    here, together = learnable(NARROW, simulations)
     assert len(together) == 6000 == len(simulations) + len(simulations.beyond)
     drawn = here.prior.sample(20_000, np.random.default_rng(5))
     assert c2st(together.x, drawn[:6000], seed=1) < 0.53
@@ -166,24 +166,10 @@ def test_training_learns_from_all_rows_under_their_own_law(monkeypatch):
     assert np.array_equal(here.prior.support.low, [-1, -1])
 
 
-def test_scales_are_those_of_the_prior_before_any_round(monkeypatch):
-    """A quarter of the rows was drawn from it, and as many rows follow it."""
-    plant(monkeypatch, normal(scale=12))
-    prior, y = learnable(NARROW, in_rounds(n=6000)).scales
-    assert prior is SQUARE
-    assert len(y) == pytest.approx(1500, rel=0.1)
-    for column in y.T:
-        assert stats.kstest(column, stats.uniform(-1, 2).cdf).pvalue > 1e-3
-    seen = {}
-    monkeypatch.setattr("invgan.rounds.budget.train", lambda *a, **k: seen.update(k) or Known(None))
-    solve_rounds(NARROW, SimulateConfig(n=6000, rounds=1), QUICK, seed=1)
-    assert seen["scales"] is None
-
-
 @pytest.mark.parametrize("beyond", [100, 101, 333, 4000])
 @pytest.mark.parametrize("within", [107, 1000, 1999])
 def test_rows_that_are_held_out_stay_held_out(beyond, within):
-    x = np.linspace(0, 1, beyond + within)[:, None].repeat(2, axis=1)
+    x = np.arange(beyond + within, dtype=float)[:, None].repeat(2, axis=1)
     others = Simulations(x[within:], x[within:], ("a", "b"), ("u", "v"), x[:0])
     region = Region(np.array([-1.0, -1.0]), np.array([0.5, 0.5])).to_dict()
     info = {
@@ -193,8 +179,8 @@ def test_rows_that_are_held_out_stay_held_out(beyond, within):
     simulations = Simulations(
         x[:within], x[:within], ("a", "b"), ("u", "v"), x[:0], info, beyond=others
     )
-    _, together = learnable(NARROW, simulations).pairs
-    assert sorted(together.x[:, 0]) == x[:, 0].tolist()
+    _, together = learnable(NARROW, simulations)
+    assert sorted(together.x[:, 0]) == list(range(beyond + within))
     learnt, chosen = set(together.training.x[:, 0]), set(together.selection.x[:, 0])
     assert not learnt & set(simulations.unlearnt.x[:, 0])
     assert not (learnt | chosen) & set(simulations.heldout.x[:, 0])
@@ -204,7 +190,7 @@ def test_one_round_is_learnt_from_as_it_is(monkeypatch):
     plant(monkeypatch, normal())
     simulations = in_rounds(n=300, rounds=1)
     assert simulations.beyond is None
-    here, together = learnable(NARROW, simulations).pairs
+    here, together = learnable(NARROW, simulations)
     assert here is NARROW and together is simulations
 
 

@@ -113,7 +113,6 @@ def material(
     seed: int,
     device: torch.device,
     folder: Path | None,
-    scale_rows: Array | None = None,
 ) -> Material:
     """Choose and scale the pairs.
 
@@ -128,7 +127,6 @@ def material(
         seed: of the sizes of sets.
         device: where pairs, or batches of them, go.
         folder: where pairs of mapped simulations are laid out.
-        scale_rows: outputs (m, L) that give the scale of outputs; the chosen ones if left out.
     """
     sets = problem.repeats if config.embedding.kind == "set" and problem.repeats > 1 else 0
     choice = _Choice(*ends, sets, problem.question == "posterior", np.random.default_rng(seed))
@@ -136,8 +134,7 @@ def material(
     training, selection = simulations.training, simulations.selection
     if not on_disk(simulations.y):
         chosen, held = choice.of(training.x, training.y), choice.of(selection.x, selection.y)
-        rows = chosen[1] if scale_rows is None else scale_rows
-        scales = _Scales(parameters, OutputScaling.fit(rows, groups))
+        scales = _Scales(parameters, OutputScaling.fit(chosen[1], groups))
         pairs: Source[Column] = Pairs(*scales.tensors(chosen, device))
     else:
         scales = _Scales(parameters, OutputScaling.fit(choice.evenly(training.y), groups))

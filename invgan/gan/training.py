@@ -35,7 +35,6 @@ from invgan.gan.networks import check_networks, fitted
 from invgan.gan.pairing import check_simulations, material, region
 from invgan.gan.stage import Watch
 from invgan.mapped import folder_of, on_disk
-from invgan.priors import PriorLike
 from invgan.problem import Problem
 from invgan.samples import Simulations
 from invgan.scaling import ParameterScaling
@@ -61,7 +60,6 @@ def train(
     checkpoint: str | Path | None = None,
     progress: Progress | None = None,
     watch: Watch | None = None,
-    scales: tuple[PriorLike, Array] | None = None,
 ) -> Inverse:
     """Learn to draw parameters for outputs like the observed ones.
 
@@ -80,9 +78,6 @@ def train(
         progress: called with (steps done, steps).
         watch: called after each evaluation with the history so far of the head or game under way,
             rows as `invgan.health.diagnose` takes them.
-        scales: a prior, and outputs (m, L), whose quantiles make the scales of parameters and
-            outputs; those of the problem and of the simulations if left out. For simulations of a
-            law with edges, which quantiles of its own would turn into kinks.
 
     Returns:
         The inverse that held-out pairs liked best.
@@ -98,13 +93,12 @@ def train(
     started = time.perf_counter()
     seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(3)]
     ends = region(problem, simulations.training.y, config)
-    prior, scale_rows = scales or (problem.prior, None)
-    parameters = ParameterScaling.fit(prior, np.random.default_rng(seeds[0]))
+    parameters = ParameterScaling.fit(problem.prior, np.random.default_rng(seeds[0]))
     check_networks(config, parameters.dimension, simulations.y.shape[1])
     place = choose_device(device)
     found = material(
         problem, simulations, config, parameters, ends, seed=seeds[1], device=place,
-        folder=_room(simulations, checkpoint), scale_rows=scale_rows,
+        folder=_room(simulations, checkpoint),
     )  # fmt: skip
     pairs, selection = found.pairs, found.selection
     config = _scheduled(config, problem, len(pairs.u))

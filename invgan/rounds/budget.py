@@ -73,10 +73,7 @@ def solve_rounds(
     )
     learnt = learnable(problem, simulations)
     with _shown(bar, "train") as advance:
-        inverse = train(
-            *learnt.pairs, training, seed=seeds[1], device=device, progress=advance,
-            scales=learnt.scales,
-        )  # fmt: skip
+        inverse = train(*learnt, training, seed=seeds[1], device=device, progress=advance)
     return confined(problem, simulations), simulations, inverse
 
 
@@ -197,11 +194,10 @@ class _Plan:
         simulations = pooled(here, parts, self.seed)
         quick = {} if self.training.head == "none" else _HEAD_ALONE
         with _shown(self.bar, f"train, round {len(parts)}") as advance:
-            learnt = learnable(self.problem, simulations)
             inverse = train(
-                *learnt.pairs, self.training.model_copy(update=quick), seed=seeds[1],
-                device=self.device, checkpoint=self._checkpoint(len(parts)), progress=advance,
-                scales=learnt.scales,
+                *learnable(self.problem, simulations), self.training.model_copy(update=quick),
+                seed=seeds[1], device=self.device, checkpoint=self._checkpoint(len(parts)),
+                progress=advance,
             )  # fmt: skip
         answer, found = doubted(here, inverse, simulations, seeds[2])
         prior = narrowed(here.prior, answer, miss=self.simulating.miss, seed=seeds[3])

@@ -16,7 +16,7 @@ of one prior, and sees the rows inside R_K alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,7 @@ from invgan.rounds.inside import confined
 from invgan.samples import Simulations, failure_records
 from invgan.truncation import Region, Truncated, within
 
-__all__ = ["Learnable", "learnable", "pooled"]
+__all__ = ["learnable", "pooled"]
 
 Array = NDArray[np.float64]
 
@@ -57,12 +57,6 @@ class _Mixture:
         """Log-density of each row of x (n, D), shape (n,)."""
         logs = np.stack([part.log_prob(x) for part in self._parts])
         return np.asarray(logsumexp(logs, axis=0, b=self._shares[:, None]))
-
-    def thinned(self, x: Array, prior: PriorLike) -> NDArray[np.bool_]:
-        """Which rows of x (n, D), draws of this law, to keep as draws of the first prior; (n,)."""
-        excess = self.log_prob(x) - prior.log_prob(x)
-        kept = np.random.default_rng(0).random(len(x)) < np.exp(excess.min() - excess)
-        return np.asarray(kept)
 
 
 def pooled(problem: Problem, parts: Sequence[Simulations], seed: int) -> Simulations:
@@ -94,24 +88,7 @@ def pooled(problem: Problem, parts: Sequence[Simulations], seed: int) -> Simulat
     )
 
 
-@dataclass(frozen=True)
-class Learnable:
-    """What a conditional network is trained on: the first arguments of `train`, and its scales.
-
-    The law of all rows has an edge wherever a region ends, and its quantiles a kink, which a smooth
-    network cannot follow. So parameters and outputs keep the scales of the prior before any round.
-
-    Attributes:
-        pairs: the problem, and the simulations.
-        scales: the prior before any round and outputs that follow it, or None where nothing was
-            cut.
-    """
-
-    pairs: tuple[Problem, Simulations]
-    scales: tuple[PriorLike, Array] | None = None
-
-
-def learnable(problem: Problem, simulations: Simulations) -> Learnable:
+def learnable(problem: Problem, simulations: Simulations) -> tuple[Problem, Simulations]:
     """What a conditional network is trained on.
 
     Args:
@@ -124,7 +101,7 @@ def learnable(problem: Problem, simulations: Simulations) -> Learnable:
     """
     beyond = simulations.beyond
     if beyond is None:
-        return Learnable((confined(problem, simulations), simulations))
+        return confined(problem, simulations), simulations
     regions = [Region.from_dict(data) for data in simulations.info["regions"]]
     rounds = simulations.info["rounds"]
     cuts = [regions[: row["regions"]] for row in rounds]
@@ -142,7 +119,4 @@ def learnable(problem: Problem, simulations: Simulations) -> Learnable:
         y=np.concatenate([part.y for part in both]),
         beyond=None,
     )
-    law = _Mixture(priors, sizes / sizes.sum())
-    like_prior = law.thinned(together.x, problem.prior)
-    scales = problem.prior, together.y[like_prior]
-    return Learnable((replace(problem, prior=law), together), scales)
+    return replace(problem, prior=_Mixture(priors, sizes / sizes.sum())), together
