@@ -115,7 +115,7 @@ def validate(
         if members:
             at, names = posterior.observed(problem), problem.quantities
             measures += consistency.in_agreement(members, at, names, seed)
-    judged = problem.question == "posterior" and None not in (simulations, inverse)
+    judged = simulations is not None and inverse is not None and problem.question == "posterior"
     blunt = _blunt(measures, info) if judged else []
     verdict, reasons = _verdict(problem, measures, samples, info, _played(doubts), blunt)
     info |= {"seconds": time.perf_counter() - started, "seed": seed}
