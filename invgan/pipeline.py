@@ -168,8 +168,8 @@ class Run:
                 it is.
         """
         choose_device(self._work.device)
-        for name in ("train", "sample", "mcmc", "validate"):
-            if not self._overwrite:
+        if not self._overwrite:
+            for name in ("train", "sample", "mcmc", "validate"):
                 self._found(name)
         self.simulate()
         self.train()

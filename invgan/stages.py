@@ -70,14 +70,18 @@ class Work:
     def simulate(self, seed: int, store: Path | None) -> Simulations:
         """Simulations of the prior; those that the store holds already are not made again."""
         chosen = self.settings.simulate
-        if store is None or not store.exists():
-            check_repeatable(self.problem, seed=seed)
+        self._try_model(seed, store)
         with self._bar("simulate") as advance:
             return simulate(
                 self.problem, chosen.n, seed=seed, chunk=chosen.chunk,
                 max_failures=chosen.max_failures, design=chosen.design, store=store,
                 memory=chosen.memory, progress=advance,
             )  # fmt: skip
+
+    def _try_model(self, seed: int, place: Path | None) -> None:
+        """Refuse hidden noise, unless simulations lie there already."""
+        if place is None or not place.exists():
+            check_repeatable(self.problem, seed=seed)
 
     def take(self, given: Simulations, seed: int) -> Simulations:
         """Simulations that were made elsewhere, as they would be observed.
@@ -100,8 +104,7 @@ class Work:
     def simulate_rounds(self, seed: int, folder: Path | None, fingerprint: str) -> Simulations:
         """Simulations in rounds, which are kept in a folder as they are done."""
         chosen = self.settings.simulate
-        if folder is None or not folder.exists():
-            check_repeatable(self.problem, seed=seed)
+        self._try_model(seed, folder)
         return simulate_rounds(
             self.problem, chosen, self.settings.train, seed=seed, device=self.device,
             store=folder, fingerprint=fingerprint, bar=self._bar,

@@ -99,7 +99,7 @@ def validate(
     if problem.field is not None:
         x, log_prob = problem.quantified(x), None
         simulations, inverse, members = by_quantities(problem, simulations, inverse, members)
-    measures = [_finite_share(samples, finite)]
+    measures, blunt = [_finite_share(samples, finite)], list[str]()
     if len(y) < _FEWEST:
         return Validation("not consistent", (_reason(measures[0]),), tuple(measures), info)
     if simulations is not None:
@@ -112,11 +112,10 @@ def validate(
             measures += posterior.typical(problem, simulations, embed, seed)
         if simulations is not None and inverse is not None:
             measures += _posterior(problem, x, count, simulations, inverse, log_prob, seed, info)
+            blunt = _blunt(measures, info)
         if members:
             at, names = posterior.observed(problem), problem.quantities
             measures += consistency.in_agreement(members, at, names, seed)
-    judged = simulations is not None and inverse is not None and problem.question == "posterior"
-    blunt = _blunt(measures, info) if judged else []
     verdict, reasons = _verdict(problem, measures, samples, info, _played(doubts), blunt)
     info |= {"seconds": time.perf_counter() - started, "seed": seed}
     return Validation(verdict, reasons, tuple(measures), info)

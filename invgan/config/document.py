@@ -74,10 +74,10 @@ def differences(path: Path, resolved: Mapping[str, Any], most: int = 3) -> list[
         most: how many values are told of.
     """
     try:
-        before = _flat(yaml.safe_load(_text(path)))
-    except (InputError, yaml.YAMLError):
+        before = _flat(read_document(path))
+    except InputError:
         return []
-    now = _flat(yaml.safe_load(to_yaml(resolved)))
+    now = _flat(_parse(to_yaml(resolved), str(path)))
     names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
     told = [f"{n}: {before.get(n)} there, {now.get(n)} now" for n in names[:most]]
     return [*told, "..."] if len(names) > most else told
