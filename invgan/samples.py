@@ -25,6 +25,7 @@ Records = NDArray[np.void]
 _LONGEST = 200
 _MOST_ROWS, _MOST_BYTES = 100_000, 2**27
 _BEYOND = ("x_beyond", "y_beyond")
+_CHAIN = ("chain", "chain_log_prob")
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,9 @@ class Samples:
         names: the D parameter names.
         outputs: the L output names.
         info: figures for the report: method, seconds, model_evaluations, diagnostics.
+        chain: of MCMC, where its walkers were after the burn-in, step by step, shape (T, W, D);
+            the draws are some of its states. None of other roads.
+        chain_log_prob: the log-density there, up to a constant, shape (T, W).
     """
 
     x: Array
@@ -170,6 +174,8 @@ class Samples:
     names: tuple[str, ...]
     outputs: tuple[str, ...]
     info: dict[str, Any] = field(default_factory=dict)
+    chain: Array | None = None
+    chain_log_prob: Array | None = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -177,7 +183,12 @@ class Samples:
     def save(self, path: str | Path) -> None:
         """Write to an .npz file, whole or not at all."""
         y = np.empty((0, len(self.outputs))) if self.y is None else self.y
-        _save(path, self.names, self.outputs, self.info, x=self.x, y=y, weights=self.weights)
+        others = {}
+        if self.chain is not None and self.chain_log_prob is not None:
+            others = {"chain": self.chain, "chain_log_prob": self.chain_log_prob}
+        _save(
+            path, self.names, self.outputs, self.info, x=self.x, y=y, weights=self.weights, **others
+        )
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -186,9 +197,10 @@ class Samples:
         Raises:
             InputError: the file is missing or is not such a file.
         """
-        meta, arrays = _load(path, ("x", "y", "weights"))
+        meta, arrays = _load(path, ("x", "y", "weights"), _CHAIN)
         y = arrays["y"] if len(arrays["y"]) else None
-        return cls(arrays["x"], y, arrays["weights"], **meta)
+        chain, log_prob = map(arrays.get, _CHAIN)
+        return cls(arrays["x"], y, arrays["weights"], **meta, chain=chain, chain_log_prob=log_prob)
 
 
 def failure_records(rows: Iterable[tuple[str, str, float]]) -> Records:
@@ -226,6 +238,9 @@ def _check_shapes(arrays: dict[str, NDArray[Any]], meta: dict[str, Any]) -> None
     wide = wide and others[1].shape == (len(others[0]), *y.shape[1:])
     rows = len(y) in (n, 0) and y.ndim == 2 and y.shape[1] % max(1, len(meta["outputs"])) == 0
     weights = arrays.get("weights", np.empty(n)).shape == (n,)
+    steps = arrays.get("chain_log_prob", np.empty((0, 0)))
+    walked = arrays.get("chain", np.empty((0, 0, size))).shape == (*steps.shape, size)
+    wide = wide and walked and steps.ndim == 2
     if not (wide and rows and weights and size and isinstance(meta["info"], dict)):
         shapes = {key: values.shape for key, values in arrays.items()}
         raise ValueError(f"its arrays do not fit each other: {shapes}")

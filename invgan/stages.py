@@ -25,7 +25,7 @@ from invgan.problem import Problem
 from invgan.rounds import Confined, confined, learnable, sample_inside, simulate_rounds
 from invgan.samples import Samples, Simulations
 from invgan.settings import TrainConfig
-from invgan.simulation import check_repeatable, measure, run_model, simulate
+from invgan.simulation import check_repeatable, measure, run_model, runs_to_repeat, simulate
 from invgan.truncation import Truncated
 from invgan.validation import Validation
 
@@ -72,16 +72,22 @@ class Work:
         chosen = self.settings.simulate
         self._try_model(seed, store)
         with self._bar("simulate") as advance:
-            return simulate(
+            made = simulate(
                 self.problem, chosen.n, seed=seed, chunk=chosen.chunk,
                 max_failures=chosen.max_failures, design=chosen.design, store=store,
                 memory=chosen.memory, progress=advance,
             )  # fmt: skip
+        return self._counted(made)
 
     def _try_model(self, seed: int, place: Path | None) -> None:
         """Refuse hidden noise, unless simulations lie there already."""
         if place is None or not place.exists():
             check_repeatable(self.problem, seed=seed)
+
+    def _counted(self, made: Simulations) -> Simulations:
+        """With the runs that tried the model, in this sitting or an earlier one."""
+        runs = made.info["model_evaluations"] + runs_to_repeat(self.problem)
+        return replace(made, info={**made.info, "model_evaluations": runs})
 
     def take(self, given: Simulations, seed: int) -> Simulations:
         """Simulations that were made elsewhere, as they would be observed.
@@ -105,10 +111,11 @@ class Work:
         """Simulations in rounds, which are kept in a folder as they are done."""
         chosen = self.settings.simulate
         self._try_model(seed, folder)
-        return simulate_rounds(
+        made = simulate_rounds(
             self.problem, chosen, self.settings.train, seed=seed, device=self.device,
             store=folder, fingerprint=fingerprint, bar=self._bar,
         )  # fmt: skip
+        return self._counted(made)
 
     def train(
         self, simulations: Simulations, seed: int, checkpoint: Path | None

@@ -42,6 +42,35 @@ def test_a_linear_model_has_the_closed_form_answer(answer):
     assert stats.kstest(added, OBSERVED.cdf).statistic < 0.03
 
 
+def test_the_chain_is_kept_walker_by_walker_with_its_density(answer):
+    kept = answer.info["steps"] - answer.info["burn_in"]
+    assert answer.info["thin"] == 1
+    assert answer.chain.shape == (kept, 32, 2)
+    states = {tuple(x) for x in answer.chain.reshape(-1, 2)}
+    assert {tuple(x) for x in answer.x} <= states
+    # A walker that stays where it was keeps its density, and one that moves gets another.
+    stays = (np.diff(answer.chain, axis=0) == 0).all(axis=2)
+    assert 0.4 < stays.mean() < 0.9
+    assert np.array_equal(np.diff(answer.chain_log_prob, axis=0) == 0, stays)
+    x, log_prob = answer.chain.reshape(-1, 2), answer.chain_log_prob.ravel()
+    exact = PRIOR.log_prob(x) + OBSERVED.logpdf(x.sum(axis=1))
+    exact -= stats.norm(0, np.sqrt(2)).logpdf(x.sum(axis=1))
+    core = np.abs(x.sum(axis=1) - 1) < 0.6
+    gap = (log_prob - exact)[core]
+    assert gap.std() < 0.1
+
+
+def test_a_chain_too_large_to_keep_is_thinned(linear, monkeypatch):
+    settings = {"n": 300, "walkers": 8, "steps": 60, "seed": 3}
+    whole = run_mcmc(*linear, **settings)
+    monkeypatch.setattr("invgan.mcmc.run._MOST_NUMBERS", 300)
+    thin = run_mcmc(*linear, **settings)
+    assert thin.info["thin"] == 3
+    assert np.array_equal(thin.chain, whole.chain[::3])
+    assert np.array_equal(thin.chain_log_prob, whole.chain_log_prob[::3])
+    assert np.array_equal(thin.x, whole.x)
+
+
 def test_the_target_divides_by_the_push_forward_of_the_prior():
     """A target without q_Y would give the sum a mean of 2.5 * 2 / (2 + 0.64) = 1.89."""
     shifted = Problem(add, PRIOR, stats.norm(2.5, 0.8))

@@ -95,10 +95,12 @@ def test_a_run_leaves_everything_in_its_folder(whole: tuple[Path, ig.Solution, i
     assert len(solution.samples) == 2000
     assert np.allclose(solution.samples.y, add(solution.samples.x))
     assert solution.baseline is not None
-    assert json.loads((out / "results.json").read_text())["verdict"] == solution.validation.verdict
+    results = json.loads((out / "results.json").read_text())
+    assert results["verdict"] == solution.validation.verdict
     history = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
     assert history == solution.inverse.history
     assert rows == TWICE + 4000 + 3000 + solution.baseline.info["model_evaluations"]
+    assert results["key"]["model_evaluations"] == rows
 
 
 def test_a_finished_run_is_taken_up_without_a_single_model_run(

@@ -56,6 +56,24 @@ def test_corner_has_one_panel_for_each_pair_and_names_both_roads(width, n):
     assert [text.get_text() for text in figure.legends[0].texts] == ["cGAN", "MCMC"]
 
 
+@pytest.mark.parametrize(("steps", "walkers", "width"), [(1, 4, 1), (40, 8, 2), (900, 80, 7)])
+def test_walkers_have_a_panel_for_each_parameter_and_one_for_the_density(steps, walkers, width):
+    chain = np.random.default_rng(0).normal(size=(steps, walkers, width))
+    log_prob = -(chain**2).sum(axis=2)
+    log_prob[0, 0] = -np.inf
+    figure = plots.plot_chain(chain, log_prob, _names(width), burn_in=100, thin=3)
+    *panels, density = _drawn(figure).axes
+    assert len(panels) == min(width, plots.MAX_TRACES)
+    assert density.get_ylabel() == "log-density"
+    assert np.isfinite(density.get_ylim()).all()
+    first, mean = panels[0].lines[0], panels[0].lines[-1]
+    step = first.get_xdata()
+    assert (step[0], step[-1]) == (100, 100 + 3 * (steps - 1))
+    assert len(step) == min(steps, 300)
+    assert np.array_equal(first.get_ydata(), chain[(step.astype(int) - 100) // 3, 0, 0])
+    assert mean.get_ydata()[0] == pytest.approx(chain[0, :, 0].mean())
+
+
 def test_corner_without_mcmc_and_with_the_truth():
     figure = _drawn(plots.plot_corner(_cloud(300, 2), None, _names(2), truth=[0.1, 0.2]))
     assert [text.get_text() for text in figure.legends[0].texts] == ["cGAN", "truth"]

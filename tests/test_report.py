@@ -57,6 +57,12 @@ def _draws(x, names=("x1", "x2"), outputs=("y",), **info):
     return Samples(x, _rosenbrock(x), np.ones(len(x)), names, outputs, info)
 
 
+def _walked(x, names, **info):
+    kept = len(x) // 10 * 10
+    chain = x[:kept].reshape(-1, 10, len(names))
+    return replace(_draws(x, names, **info), chain=chain, chain_log_prob=-(chain**2).sum(axis=2))
+
+
 def _validation(verdict, shift, reason):
     measures = (
         Measure("KS", "y", 0.0123 + shift, 0.0345, shift == 0, "largest gap of the two"),
@@ -94,7 +100,7 @@ def _findings(names=("x1", "x2"), output="y", reason="All checks are below their
         _validation("consistent", 0, reason),
         raw=_draws(near * 0.99, names, seconds=0.5, model_evaluations=40, seed=3),
         raw_validation=_validation("not consistent", 0.2, "KS is too large."),
-        baseline=_draws(
+        baseline=_walked(
             blurred,
             names,
             seconds=4.0,
@@ -103,6 +109,8 @@ def _findings(names=("x1", "x2"), output="y", reason="All checks are below their
             converged=False,
             message="the chain is 11 autocorrelation times long and 50 are needed",
             acceptance=0.314,
+            burn_in=100,
+            thin=2,
             autocorrelation_time=dict.fromkeys(names, 81.25),
             split_rhat=dict.fromkeys(names, float("nan")),
         ),
@@ -214,7 +222,7 @@ def test_nothing_is_loaded_from_elsewhere(written):
 
 def test_figures_are_embedded_and_lie_beside_the_page(written):
     _, path, page = written
-    names = ["corner", "figure6", "history"]
+    names = ["chain", "corner", "figure6", "history"]
     assert sorted(file.stem for file in (path.parent / "figures").iterdir()) == names
     embedded = {base64.b64decode(i["src"].partition(",")[2]) for i in page.tags("img")}
     assert embedded == {(path.parent / "figures" / f"{name}.png").read_bytes() for name in names}
@@ -279,7 +287,7 @@ def test_what_users_wrote_is_text_and_never_markup(tmp_path):
     )
     page = _Reader(write_report(findings, tmp_path).read_text(encoding="utf-8"))
     assert not page.tags("script")
-    assert len(page.tags("img")) == 3
+    assert len(page.tags("img")) == 4
     assert not [attrs for _, attrs in page.elements if any(k.startswith("on") for k in attrs)]
     assert page.text.count(EVIL) >= 5
 
@@ -365,12 +373,14 @@ def test_an_answer_may_lack_its_outputs_or_any_draw(tmp_path, drop):
     findings = replace(_findings(), samples=replace(_findings().samples, y=None))
     write_report(_without_draws(findings) if drop == "draws" else findings, tmp_path)
     left = {path.stem for path in (tmp_path / "figures").iterdir()}
-    assert left == ({"history"} if drop == "draws" else {"figure6", "corner", "history"})
+    assert left == ({"chain", "history"} | (set() if drop == "draws" else {"figure6", "corner"}))
 
 
 def test_figures_of_an_earlier_run_do_not_stay(tmp_path):
     write_report(_findings(), tmp_path)
-    write_report(replace(_findings(), history=()), tmp_path)
+    before = _findings()
+    unwalked = replace(before.baseline, chain=None, chain_log_prob=None)
+    write_report(replace(before, history=(), baseline=unwalked), tmp_path)
     assert {path.stem for path in (tmp_path / "figures").iterdir()} == {"figure6", "corner"}
 
 

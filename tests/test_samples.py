@@ -30,6 +30,13 @@ def samples(y=True):
     return Samples(made.x, made.y if y else None, np.full(40, 1.0), NAMES, OUTPUTS, INFO)
 
 
+def chain():
+    rng = np.random.default_rng(1)
+    walked = {"chain": rng.normal(size=(7, 4, 2)), "chain_log_prob": rng.normal(size=(7, 4))}
+    walked["chain_log_prob"][0, 0] = -np.inf
+    return replace(samples(), **walked)
+
+
 def assert_same(a, b):
     assert type(a) is type(b)
     assert vars(a).keys() == vars(b).keys()
@@ -39,7 +46,7 @@ def assert_same(a, b):
         assert same(value, other), key
 
 
-@pytest.mark.parametrize("noun", [simulations(), samples(), samples(y=False)])
+@pytest.mark.parametrize("noun", [simulations(), samples(), samples(y=False), chain()])
 def test_saving_and_loading_changes_nothing(tmp_path, noun):
     path = tmp_path / "new" / "folder" / "noun.npz"
     noun.save(str(path))

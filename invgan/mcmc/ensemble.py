@@ -37,11 +37,13 @@ class Chain:
     Attributes:
         x: parameters, shape (T, W, D): steps, walkers, parameters.
         y: the model's own outputs for them, shape (T, W, L), L zero where it was not run.
+        log_prob: the log-density of the answer, up to a constant, shape (T, W).
         acceptance: the share of proposals that were taken.
     """
 
     x: Array
     y: Array
+    log_prob: Array
     acceptance: float
 
 
@@ -122,7 +124,8 @@ def run_ensemble(
     whole = joined(walked)
     target.evaluations += whole.evaluations
     x = target.parameters(whole.coords[:steps])
-    return Chain(x, whole.blobs[:steps], float((whole.accepted / done).mean()))
+    acceptance = float((whole.accepted / done).mean())
+    return Chain(x, whole.blobs[:steps], whole.log_prob[:steps], acceptance)
 
 
 def _stretch(

@@ -28,6 +28,7 @@ __all__ = ["run_mcmc", "suitable_walkers"]
 Array = NDArray[np.float64]
 
 _WALKERS = 64
+_MOST_NUMBERS = 2**23
 
 
 def run_mcmc(
@@ -62,7 +63,8 @@ def run_mcmc(
     Returns:
         Draws with their outputs as they would be observed, all of weight one, in random order;
         fewer than n where the chain is shorter. `Samples.info` says whether the chain can be
-        trusted (`converged`, `message`).
+        trusted (`converged`, `message`); `Samples.chain` is the chain itself, of which every
+        ``info["thin"]``-th step is kept (all of them, up to 64 MB).
 
     Raises:
         InputError: the answer's density cannot be stated, the walkers do not suit the problem, or
@@ -82,6 +84,7 @@ def run_mcmc(
     burn_in, diagnosis = diagnose(chain.x, problem.prior.names, n)
     rows = _choose(steps - burn_in, walkers, n, np.random.default_rng(seeds[3]))
     x, y = (np.concatenate(part[burn_in:])[rows] for part in (chain.x, chain.y))
+    thin = max(1, -(-chain.x[burn_in:].size // _MOST_NUMBERS))
     y = _observed(target, x, y, seeds[4])
     info = {
         "method": "mcmc",
@@ -91,11 +94,15 @@ def run_mcmc(
         "walkers": walkers,
         "steps": steps,
         "burn_in": burn_in,
+        "thin": thin,
         "acceptance": chain.acceptance,
         **fitted,
         **diagnosis,
     }
-    return Samples(x, y, np.ones(len(x)), problem.prior.names, problem.outputs, info)
+    return Samples(
+        x, y, np.ones(len(x)), problem.prior.names, problem.outputs, info,
+        chain=chain.x[burn_in::thin], chain_log_prob=chain.log_prob[burn_in::thin],
+    )  # fmt: skip
 
 
 def _fingerprint(problem: Problem, simulations: Simulations, walkers: int, seed: int) -> str:

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from invgan.plots.answer import plot_answer
 from invgan.plots.calibration import MAX_RANKS, plot_calibration
+from invgan.plots.chain import MAX_TRACES, plot_chain
 from invgan.plots.columns import strongest
 from invgan.plots.fields import plot_fields
 from invgan.plots.figure6 import plot_figure6
@@ -23,11 +24,13 @@ __all__ = [
     "MAX_CORNER",
     "MAX_OUTPUTS",
     "MAX_RANKS",
+    "MAX_TRACES",
     "Figure",
     "Surface",
     "interpolate",
     "plot_answer",
     "plot_calibration",
+    "plot_chain",
     "plot_corner",
     "plot_fields",
     "plot_figure6",

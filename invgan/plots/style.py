@@ -48,9 +48,9 @@ def layout(count: int) -> tuple[int, int]:
     return columns, -(-count // columns)
 
 
-def panels(figure: Figure | SubFigure, count: int) -> list[Axes]:
-    """So many empty panels of a figure, row by row."""
-    columns, rows = layout(count)
+def panels(figure: Figure | SubFigure, count: int, *, stacked: bool = False) -> list[Axes]:
+    """So many empty panels of a figure, row by row, or one above the other."""
+    columns, rows = (1, count) if stacked else layout(count)
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in grid[count:]:
         axes.remove()

@@ -21,7 +21,7 @@ __all__ = ["figures", "save_figures"]
 
 Array = NDArray[np.float64]
 
-_FIGURES = ("figure6", "calibration", "corner", "history")
+_FIGURES = ("figure6", "calibration", "corner", "chain", "history")
 _OBSERVED_ROWS = 20_000
 _PAGE_PIXELS = 96 / plots.DPI
 
@@ -40,6 +40,8 @@ def figures(f: Findings) -> dict[str, plots.Figure]:
         )
     if f.calibration:
         drawn["calibration"] = _calibration(f.calibration)
+    if f.baseline is not None and f.baseline.chain is not None:
+        drawn["chain"] = _chain(f.baseline, f.simulations.x)
     if f.history:
         drawn["history"] = plots.plot_history(f.history, _even(f))
     return drawn
@@ -112,6 +114,13 @@ def _calibration(found: Mapping[str, Any]) -> plots.Figure:
         found["names"],
         (low, high),
     )
+
+
+def _chain(baseline: Samples, prior_x: Array) -> plots.Figure:
+    """The walkers of MCMC."""
+    chain, log_prob = np.asarray(baseline.chain), np.asarray(baseline.chain_log_prob)
+    burn_in, thin = baseline.info.get("burn_in", 0), baseline.info.get("thin", 1)
+    return plots.plot_chain(chain, log_prob, baseline.names, prior_x, burn_in=burn_in, thin=thin)
 
 
 def _cloud(samples: Samples, problem: Problem) -> tuple[Array, Array | None]:

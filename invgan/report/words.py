@@ -245,8 +245,17 @@ def captions(f: Findings) -> dict[str, str]:
         "figure6": answer,
         "calibration": _ranks(f),
         "corner": f"{corner}.",
+        "chain": _walkers(len(f.problem.prior.names)),
         "history": history,
     }
+
+
+def _walkers(count: int) -> str:
+    which = f" of the {plots.MAX_TRACES} parameters that moved most" * (count > plots.MAX_TRACES)
+    return (
+        f"Every walker of MCMC after the burn-in{which}, and in dark grey their mean. "
+        "Walkers that can be trusted look alike, and the same from end to end."
+    )
 
 
 def _ranks(f: Findings) -> str:

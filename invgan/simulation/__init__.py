@@ -4,7 +4,7 @@ from invgan.execution.calls import BLOCK
 from invgan.simulation.draws import Design
 from invgan.simulation.evaluate import Progress, evaluate, measure, run_model, sort_repeats
 from invgan.simulation.failures import FailureTable, failure_table
-from invgan.simulation.repeatable import check_repeatable
+from invgan.simulation.repeatable import check_repeatable, runs_to_repeat
 from invgan.simulation.simulate import fill_store, simulate
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "fill_store",
     "measure",
     "run_model",
+    "runs_to_repeat",
     "simulate",
     "sort_repeats",
 ]

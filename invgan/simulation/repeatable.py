@@ -9,11 +9,16 @@ from invgan.errors import InputError
 from invgan.problem import Problem
 from invgan.simulation.evaluate import run_model
 
-__all__ = ["check_repeatable"]
+__all__ = ["check_repeatable", "runs_to_repeat"]
 
 Array = NDArray[np.float64]
 
 _ROWS, _DIGITS = 3, 1e-5
+
+
+def runs_to_repeat(problem: Problem) -> int:
+    """How many runs of the model `check_repeatable` makes."""
+    return 0 if problem.stochastic else 2 * _ROWS
 
 
 def check_repeatable(problem: Problem, *, seed: int = 0) -> None:
