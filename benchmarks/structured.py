@@ -1,11 +1,13 @@
 """Accuracy on structured observations whose exact posteriors are known: a time series, and sets.
 
     python benchmarks/structured.py --case oscillator --kind conv1d --seeds 3 --out structured.jsonl
+    python benchmarks/structured.py --case known --kind conv1d --seeds 3 --out structured.jsonl
     python benchmarks/structured.py --case sets --kind set --seeds 3 --out structured.jsonl
 
 **oscillator**: 200 noisy points of ``e^(-g t) (a cos w t + b sin w t)``. Given w and g the model is
 linear in a and b, whose prior is normal; so they can be integrated out in closed form, and what is
-left is a density of two variables, drawn from on a grid that zooms in on it.
+left is a density of two variables, drawn from on a grid that zooms in on it. In the case **known**
+the law of the noise is stated, and the model is its deterministic part: the same posteriors.
 
 **sets**: 1 to 20 draws of N(m, v) under a normal-inverse-gamma prior, which is conjugate. One
 training answers for every size.
@@ -20,6 +22,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +68,12 @@ OSCILLATOR = ig.Prior(
 
 def oscillator(x: Array, rng: np.random.Generator) -> Array:
     """Traces (n, 200) of x (n, 4): frequency, damping, cosine and sine amplitude."""
-    waves = _waves(x[:, 0], x[:, 1])
-    return np.einsum("ntk,nk->nt", waves, x[:, 2:]) + NOISE * rng.normal(size=(len(x), len(TIMES)))
+    return trace(x) + NOISE * rng.normal(size=(len(x), len(TIMES)))
+
+
+def trace(x: Array) -> Array:
+    """The same without noise."""
+    return np.asarray(np.einsum("ntk,nk->nt", _waves(x[:, 0], x[:, 1]), x[:, 2:]))
 
 
 def oscillator_posterior(y: Array, n: int, rng: np.random.Generator) -> Array:
@@ -151,12 +158,15 @@ def single_draw(x: Array, rng: np.random.Generator) -> Array:
 
 
 def oscillator_case(
-    kind: str, n: int, seed: int
+    kind: str, n: int, seed: int, *, known: bool = False
 ) -> tuple[ig.Problem, ig.Simulations, EmbeddingConfig, Iterator[Observed]]:
     """Ten traces of prior parameters, the same for every seed."""
     rng = np.random.default_rng(2026)
     rows = oscillator(OSCILLATOR.sample(10, rng), rng)
-    problem = ig.Problem(oscillator, OSCILLATOR, rows[:1], stochastic=True, question="posterior")
+    problem = ig.Problem(
+        trace if known else oscillator, OSCILLATOR, rows[:1], stochastic=not known,
+        noise={"normal": NOISE} if known else None, question="posterior",
+    )  # fmt: skip
     seen = (Observed(y[None], len(y), oscillator_posterior(y, _DRAWS, rng)) for y in rows)
     return problem, ig.simulate(problem, n, seed=seed), EmbeddingConfig(kind=kind), seen
 
@@ -183,7 +193,11 @@ def _sets(sizes: tuple[int, ...], rng: np.random.Generator) -> Iterator[tuple[Ar
     return zip(SETS.sample(len(sizes), rng), sizes, strict=True)
 
 
-CASES = {"oscillator": oscillator_case, "sets": sets_case}
+CASES = {
+    "oscillator": oscillator_case,
+    "known": partial(oscillator_case, known=True),
+    "sets": sets_case,
+}
 
 
 def measure(case: str, kind: str, n: int, seed: int, **settings: Any) -> dict[str, Any]:

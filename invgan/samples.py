@@ -24,7 +24,7 @@ Records = NDArray[np.void]
 
 _LONGEST = 200
 _MOST_ROWS, _MOST_BYTES = 100_000, 2**27
-_BEYOND = ("x_beyond", "y_beyond")
+_BEYOND = ("x_beyond", "y_beyond", "own_beyond")
 _CHAIN = ("chain", "chain_log_prob")
 
 
@@ -48,9 +48,12 @@ class Simulations:
             default not finite.
         beyond: of several rounds, the rows outside the last region, which training learns from
             too; they are no draws of the prior that x are. None where there are hardly any.
+        own: the model's own outputs, shape (n, L), where y has the noise of a measurement upon
+            them; training learns from them under further noise. None where there is no such noise,
+            or where they are not at hand.
 
     Raises:
-        InputError: there is not one record for each failed row.
+        InputError: there is not one record for each failed row, or not own outputs for each row.
     """
 
     x: Array
@@ -61,8 +64,13 @@ class Simulations:
     info: dict[str, Any] = field(default_factory=dict)
     failures: Records = field(default_factory=lambda: failure_records([]))
     beyond: Simulations | None = None
+    own: Array | None = None
 
     def __post_init__(self) -> None:
+        if self.own is not None and len(self.own) != len(self.x):
+            raise InputError(
+                f"own outputs belong to rows one by one; got {len(self.own)} for {len(self.x)} rows"
+            )
         if not len(self.failures) and len(self.failed):
             unknown = failure_records([("not finite", "", 0.0)] * len(self.failed))
             object.__setattr__(self, "failures", unknown)
@@ -119,17 +127,19 @@ class Simulations:
 
     def _rows(self, rows: slice) -> Self:
         return type(self)(
-            self.x[rows], self.y[rows], self.names, self.outputs, self.failed[:0], self.info
-        )
+            self.x[rows], self.y[rows], self.names, self.outputs, self.failed[:0], self.info,
+            own=None if self.own is None else self.own[rows],
+        )  # fmt: skip
 
     def save(self, path: str | Path) -> None:
         """Write to an .npz file, whole or not at all."""
-        others = {}
+        others = {"own": self.own}
         if self.beyond is not None:
-            others = {"x_beyond": self.beyond.x, "y_beyond": self.beyond.y}
+            found = self.beyond.x, self.beyond.y, self.beyond.own
+            others |= dict(zip(_BEYOND, found, strict=True))
         _save(
             path, self.names, self.outputs, self.info, x=self.x, y=self.y, failed=self.failed,
-            failures=self.failures, **others,
+            failures=self.failures, **{k: v for k, v in others.items() if v is not None},
         )  # fmt: skip
 
     @classmethod
@@ -139,16 +149,16 @@ class Simulations:
         Raises:
             InputError: the file is missing or is not such a file.
         """
-        meta, arrays = _load(path, ("x", "y", "failed"), _BEYOND, records="failures")
+        meta, arrays = _load(path, ("x", "y", "failed"), ("own", *_BEYOND), records="failures")
         beyond = None
-        if arrays.keys() >= set(_BEYOND):
+        if arrays.keys() >= set(_BEYOND[:2]):
             beyond = cls(
                 arrays["x_beyond"], arrays["y_beyond"], meta["names"], meta["outputs"],
-                arrays["failed"][:0],
+                arrays["failed"][:0], own=arrays.get("own_beyond"),
             )  # fmt: skip
         return cls(
             arrays["x"], arrays["y"], failed=arrays["failed"], failures=arrays["failures"],
-            beyond=beyond, **meta,
+            beyond=beyond, own=arrays.get("own"), **meta,
         )  # fmt: skip
 
 
@@ -231,17 +241,17 @@ def _save(
 
 def _check_shapes(arrays: dict[str, NDArray[Any]], meta: dict[str, Any]) -> None:
     """Raise ValueError unless the arrays belong together."""
-    n, size = len(arrays["x"]), len(meta["names"])
-    wide = all(arrays[k].shape[1:] == (size,) for k in ("x", "failed", "x_beyond") if k in arrays)
-    y = arrays["y"]
-    others = arrays.get("x_beyond", y[:0]), arrays.get("y_beyond", y[:0])
-    wide = wide and others[1].shape == (len(others[0]), *y.shape[1:])
-    rows = len(y) in (n, 0) and y.ndim == 2 and y.shape[1] % max(1, len(meta["outputs"])) == 0
-    weights = arrays.get("weights", np.empty(n)).shape == (n,)
-    steps = arrays.get("chain_log_prob", np.empty((0, 0)))
-    walked = arrays.get("chain", np.empty((0, 0, size))).shape == (*steps.shape, size)
-    wide = wide and walked and steps.ndim == 2
-    if not (wide and rows and weights and size and isinstance(meta["info"], dict)):
+    size, outputs, y = len(meta["names"]), len(meta["outputs"]), arrays["y"]
+    n, failed, beyond = (len(arrays.get(key, ())) for key in ("x", "failed", "x_beyond"))
+    walked = np.shape(arrays.get("chain_log_prob", ()))
+    wanted = {
+        "x": (n, size), "failed": (failed, size), "weights": (n,), "own": (n, outputs),
+        "x_beyond": (beyond, size), "y_beyond": (beyond, *y.shape[1:]),
+        "own_beyond": (beyond, outputs), "chain": (*walked[:2], size), "chain_log_prob": walked[:2],
+    }  # fmt: skip
+    fit = all(arrays[key].shape == shape for key, shape in wanted.items() if key in arrays)
+    rows = len(y) in (n, 0) and y.ndim == 2 and y.shape[1] % max(1, outputs) == 0
+    if not (fit and rows and size and isinstance(meta["info"], dict)):
         shapes = {key: values.shape for key, values in arrays.items()}
         raise ValueError(f"its arrays do not fit each other: {shapes}")
 

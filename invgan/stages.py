@@ -104,8 +104,10 @@ class Work:
         own = not problem.stochastic and (raw or problem.noise is None)
         if own:
             held_against(given, lambda x: run_model(problem, x))
-        y = measure(problem, given.y, seed=seed) if own else given.y
-        return replace(given, y=y, info={**given.info, "held_against": 20 if own else 0})
+        info = {**given.info, "held_against": 20 if own else 0}
+        if not own or problem.noise is None:
+            return replace(given, info=info)
+        return replace(given, y=measure(problem, given.y, seed=seed), own=given.y, info=info)
 
     def simulate_rounds(self, seed: int, folder: Path | None, fingerprint: str) -> Simulations:
         """Simulations in rounds, which are kept in a folder as they are done."""

@@ -342,7 +342,7 @@ def test_many_parameters_ask_for_more_pairs(n: int, kept: int) -> None:
     prior = Prior({f"x{j}": stats.norm() for j in range(12)})
     problem = Problem(lambda x: x.sum(axis=1, keepdims=True), prior, stats.norm(0, 0.01))
     y = np.random.default_rng(1).normal(0, np.sqrt(12), (n, 1))
-    low, high = region(problem, y, TrainConfig())
+    low, high = region(problem, [y], TrainConfig())
     assert ((y >= low) & (y <= high)).sum() == kept
 
 

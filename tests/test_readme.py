@@ -246,7 +246,7 @@ def test_the_numbers_of_the_method_are_the_defaults() -> None:
         assert sentence in text, sentence
     assert (train.patience, train.evaluations, train.focus) == (5, 12, 0.25)
     assert course._LEAD == 0.5  # "less than half the figure of the head alone"
-    assert (course._WORSE, course._MISPLACED) == (1.1, 0.003)  # "0.003 nats and a tenth more"
+    assert (course._WORSE, course._MISPLACED) == (1.1, 0.001)  # "0.001 nats and a tenth more"
     assert judge._SIGNIFICANT == 2.0  # "two standard errors"
     assert doubt._REACH == 1.5  # "one and a half times"
     assert inspect.signature(rounds.iterate).parameters["rounds"].default == 5  # "at most five"

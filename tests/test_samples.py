@@ -25,6 +25,14 @@ def simulations(n=40, seed=0):
     )
 
 
+def measured():
+    """With the outputs before the noise of the measurement, of the rows beyond too."""
+    made = simulations()
+    beyond = replace(simulations(9, 2), failed=made.failed[:0], failures=failure_records([]))
+    beyond = replace(beyond, info={}, own=beyond.y - 1)
+    return replace(made, own=made.y + 1, beyond=beyond)
+
+
 def samples(y=True):
     made = simulations()
     return Samples(made.x, made.y if y else None, np.full(40, 1.0), NAMES, OUTPUTS, INFO)
@@ -42,11 +50,14 @@ def assert_same(a, b):
     assert vars(a).keys() == vars(b).keys()
     for key, value in vars(a).items():
         other = vars(b)[key]
+        if isinstance(value, Simulations):
+            assert_same(value, other)
+            continue
         same = np.array_equal if isinstance(value, np.ndarray) else lambda u, v: u == v
         assert same(value, other), key
 
 
-@pytest.mark.parametrize("noun", [simulations(), samples(), samples(y=False), chain()])
+@pytest.mark.parametrize("noun", [simulations(), measured(), samples(), samples(y=False), chain()])
 def test_saving_and_loading_changes_nothing(tmp_path, noun):
     path = tmp_path / "new" / "folder" / "noun.npz"
     noun.save(str(path))
@@ -76,6 +87,14 @@ def test_the_three_parts_are_disjoint_and_complete(n):
     sizes = np.array(list(map(len, parts)))
     assert np.all(np.abs(sizes - [0.85 * n, 0.1 * n, 0.05 * n]) <= 1)
     assert n < 20 or sizes.min() >= 1
+
+
+def test_own_outputs_stay_with_their_rows():
+    whole = measured()
+    parts = [whole.training, whole.selection, whole.heldout, whole.unlearnt]
+    assert all(np.array_equal(part.own, part.y + 1) for part in parts)
+    with pytest.raises(InputError, match="got 39 for 40 rows"):
+        replace(whole, own=whole.own[1:])
 
 
 @pytest.mark.parametrize("noun", [Samples, Simulations])

@@ -95,6 +95,12 @@ def quick_classifier(monkeypatch):
     monkeypatch.setattr(judge, "_QUICK_STEPS", 20)
 
 
+@pytest.fixture(autouse=True)
+def each_run_seen_once(monkeypatch):
+    """Runs in memory are seen under further noise too, and those on the disk are not."""
+    monkeypatch.setattr(pairing, "_MOST_COPIES", 1)
+
+
 @pytest.fixture
 def in_many_parts(monkeypatch):
     """Everything is gone through in many parts, as if it were large."""
@@ -138,9 +144,10 @@ def test_sets_of_repeats_are_thinned_on_the_disk_too(tmp_path, in_many_parts):
         head="small", members=1, embedding=EmbeddingConfig(kind="set", shape=(3, 1), features=4)
     )
     there = on_the_disk(simulate(problem, 1000, seed=1), tmp_path)
+    seen = pairing.under_noise(problem, there, seed=3)
     found = pairing.material(
-        problem, there, config, pairing.ParameterScaling.fit(PRIOR, np.random.default_rng(0)),
-        pairing.region(problem, there.training.y, config), seed=3, device=CPU, folder=tmp_path,
+        problem, there, seen, config, pairing.ParameterScaling.fit(PRIOR, np.random.default_rng(0)),
+        pairing.region(problem, seen, config), seed=3, device=CPU, folder=tmp_path,
     )  # fmt: skip
     sizes = (~found.pairs.y[:].isnan()).sum(dim=1)
     assert set(sizes.tolist()) == {1, 2, 3}

@@ -38,7 +38,7 @@ Rows = list[dict[str, Any]]
 Trained = tuple[Member, Rows, dict[str, Any]]
 
 _LEAD = 0.5
-_WORSE, _MISPLACED = 1.1, 0.003
+_WORSE, _MISPLACED = 1.1, 0.001
 _ENOUGH = 8192
 
 

@@ -3,16 +3,21 @@
 Pairs whose outputs lie near the observations are chosen. The conditional p(x given y) does not
 change when pairs are chosen by y alone, and capacity goes where it will be asked.
 
+Where the law of the noise of the measurement is known, a run of the model gives as many pairs as
+one likes: its outputs under further noise. So few runs are learnt from up to 32 times; held-out
+rows stay as they were observed.
+
 Simulations in memory give pairs in memory. Of simulations that are mapped from the disk the pairs
 are laid out on the disk too, by going through them a part at a time. The scale of the outputs is
 then that of evenly spaced rows (20 million values at most), and of the selection rows the first
 50,000 are used, or fewer where rows are wide. Where that is all of both, training gives the same as
-in memory, to the last bit; but sets of repeats are thinned by other random numbers.
+in memory, to the last bit; but sets of repeats are thinned by other random numbers, and no run is
+seen under further noise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,9 +37,10 @@ from invgan.problem import Problem
 from invgan.samples import Simulations
 from invgan.scaling import OutputScaling, ParameterScaling
 from invgan.settings import TrainConfig
+from invgan.simulation import measure
 from invgan.structure import column_groups, thin_sets
 
-__all__ = ["Material", "check_simulations", "material", "region"]
+__all__ = ["Material", "check_simulations", "material", "region", "under_noise"]
 
 Array = NDArray[np.float64]
 
@@ -43,6 +49,7 @@ _FEWEST_SIMULATIONS = 100
 _FEWEST_PAIRS, _PAIRS_EACH = 2_000, 1_000
 _SCALE_VALUES = 20_000_000
 _SELECTION_ROWS, _SELECTION_VALUES = 50_000, 2**24
+_MOST_COPIES, _COPIED_ROWS, _COPIED_VALUES = 32, 2**18, 2**25
 
 
 @dataclass(frozen=True)
@@ -53,11 +60,13 @@ class Material:
         pairs: training pairs, network parameters e (n, E) and output scores y (n, L).
         selection: pairs that decide what is kept.
         scaling: scale of the outputs.
+        copies: how often each simulation is among the pairs, under noise of its own.
     """
 
     pairs: Source[Column]
     selection: Pairs
     scaling: OutputScaling
+    copies: int = 1
 
 
 def check_simulations(problem: Problem, simulations: Simulations) -> None:
@@ -79,7 +88,24 @@ def check_simulations(problem: Problem, simulations: Simulations) -> None:
         )
 
 
-def region(problem: Problem, y: Array, config: TrainConfig) -> tuple[Array, Array]:
+def under_noise(problem: Problem, simulations: Simulations, *, seed: int) -> list[Array]:
+    """Outputs (n, L) of the training rows as they were observed, and under further noise.
+
+    There is as much further noise as there is room for, and none where the own outputs of the model
+    are not at hand, or are not to be measured.
+    """
+    training = simulations.training
+    seen = [training.y]
+    if training.own is None or problem.noise is None or on_disk(training.y):
+        return seen
+    n, width = training.y.shape
+    room = min(_COPIED_ROWS // n, _COPIED_VALUES // (n * width), _MOST_COPIES)
+    for state in np.random.SeedSequence([seed, 1]).generate_state(max(room - 1, 0)):
+        seen.append(measure(problem, training.own, seed=int(state)))
+    return seen
+
+
+def region(problem: Problem, seen: Sequence[Array], config: TrainConfig) -> tuple[Array, Array]:
     """Ends (L,) of the outputs to train on: the observed range and a margin, else everything.
 
     For the population question only: one training for the posterior question serves every y. The
@@ -87,13 +113,14 @@ def region(problem: Problem, y: Array, config: TrainConfig) -> tuple[Array, Arra
 
     Args:
         problem: its observations say what will be asked.
-        y: outputs of the training simulations, shape (n, L).
+        seen: outputs of the training simulations, from `under_noise`.
         config: settings.
     """
     if problem.question == "posterior":
-        return _ends(y, np.fmin, np.fmax)
-    seen = problem.observations
-    rows = seen.rows if isinstance(seen, Table) else seen.sample(_TARGET_DRAWS, _target_rng())
+        low, high = zip(*(_ends(y, np.fmin, np.fmax) for y in seen), strict=True)
+        return np.fmin.reduce(low), np.fmax.reduce(high)
+    y, target = seen[0], problem.observations
+    rows = target.rows if isinstance(target, Table) else target.sample(_TARGET_DRAWS, _target_rng())
     low, high = np.quantile(rows, [0.001, 0.999], axis=0)
     least, largest = _ends(y, np.minimum, np.maximum)
     width = np.where(high > low, high - low, largest - least)
@@ -106,6 +133,7 @@ def region(problem: Problem, y: Array, config: TrainConfig) -> tuple[Array, Arra
 def material(
     problem: Problem,
     simulations: Simulations,
+    seen: Sequence[Array],
     config: TrainConfig,
     parameters: ParameterScaling,
     ends: tuple[Array, Array],
@@ -119,6 +147,7 @@ def material(
     Args:
         problem: its question, and its repeats.
         simulations: pairs of parameters and outputs, in memory or mapped.
+        seen: outputs of the training rows, from `under_noise`.
         config: settings.
         parameters: scale of the parameters.
         ends: of the outputs to train on, from `region`.
@@ -133,15 +162,17 @@ def material(
     groups = column_groups(config.embedding, simulations.y.shape[1])
     training, selection = simulations.training, simulations.selection
     if not on_disk(simulations.y):
-        chosen, held = choice.of(training.x, training.y), choice.of(selection.x, selection.y)
-        scales = _Scales(parameters, OutputScaling.fit(chosen[1], groups))
-        pairs: Source[Column] = Pairs(*scales.tensors(chosen, device))
+        rows = [choice.of(training.x, y) for y in seen]
+        held = choice.of(selection.x, selection.y)
+        scales = _Scales(parameters, OutputScaling.fit(rows[0][1], groups))
+        x, y = (np.concatenate(column) for column in zip(*rows, strict=True))
+        pairs: Source[Column] = Pairs(*scales.tensors((x, y), device))
     else:
         scales = _Scales(parameters, OutputScaling.fit(choice.evenly(training.y), groups))
         bare = config.embedding.kind == "none"
         pairs = written(_scored(training, choice, scales, bare), folder, device)
         held = choice.first(selection)
-    return Material(pairs, Pairs(*scales.tensors(held, device)), scales.outputs)
+    return Material(pairs, Pairs(*scales.tensors(held, device)), scales.outputs, len(seen))
 
 
 @dataclass(frozen=True)

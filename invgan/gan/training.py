@@ -1,7 +1,8 @@
 """From simulations to a trained inverse: head start, game, judge, held-out pairs deciding.
 
 1. Pairs whose outputs lie near the observations are chosen. The conditional p(x given y) does not
-   change when pairs are chosen by y alone, and capacity goes where it will be asked.
+   change when pairs are chosen by y alone, and capacity goes where it will be asked. A run of the
+   model whose noise of the measurement is known gives many, each under further noise.
 2. The head is fitted by likelihood, together with the embedding of structured outputs, with a
    little noise on the parameters: the answer to a deterministic model is a thin sheet whose
    density has no bound, and without the noise the likelihood chases its sharpness instead of how
@@ -32,7 +33,7 @@ from invgan.gan.course import Course
 from invgan.gan.device import choose_device, few_threads
 from invgan.gan.inverse import Inverse
 from invgan.gan.networks import check_networks, fitted
-from invgan.gan.pairing import check_simulations, material, region
+from invgan.gan.pairing import check_simulations, material, region, under_noise
 from invgan.gan.stage import Watch
 from invgan.mapped import folder_of, on_disk
 from invgan.problem import Problem
@@ -92,16 +93,17 @@ def train(
         check_masks(config.embedding)
     started = time.perf_counter()
     seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(3)]
-    ends = region(problem, simulations.training.y, config)
+    seen = under_noise(problem, simulations, seed=seeds[1])
+    ends = region(problem, seen, config)
     parameters = ParameterScaling.fit(problem.prior, np.random.default_rng(seeds[0]))
     check_networks(config, parameters.dimension, simulations.y.shape[1])
     place = choose_device(device)
     found = material(
-        problem, simulations, config, parameters, ends, seed=seeds[1], device=place,
+        problem, simulations, seen, config, parameters, ends, seed=seeds[1], device=place,
         folder=_room(simulations, checkpoint),
     )  # fmt: skip
     pairs, selection = found.pairs, found.selection
-    config = _scheduled(config, problem, len(pairs.u))
+    config = _scheduled(config, problem, len(pairs.u) // found.copies)
     fingerprint = _fingerprint(config, simulations, ends[0], seed)
     count = config.members or (_MEMBERS if problem.random else 1)
     judged = config.judge and problem.random and count == 1
@@ -117,7 +119,8 @@ def train(
         "seconds": time.perf_counter() - started,
         "device": str(place),
         "pairs": len(pairs.u),
-        "share_of_simulations": len(pairs.u) / len(simulations.training),
+        "copies": found.copies,
+        "share_of_simulations": len(pairs.u) / (found.copies * len(simulations.training)),
         **infos[0],
         "members": list(infos),
     }

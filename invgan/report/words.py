@@ -143,13 +143,18 @@ def training(found: Mapping[str, Any]) -> list[str]:
     """What held-out pairs decided in training, from its plain figures, a sentence each."""
     if "head" not in found:
         return []
+    times = found.get("copies", 1)
+    again = [f"Each simulation was learnt from {times} times, under noise of its own."]
+    again = again if times > 1 else []
     if len(found.get("members", ())) > 1:
         return [
+            *again,
             f"{len(found['members'])} samplers were trained from different seeds, and are drawn "
             "from equally.",
             *_health(found),
         ]
-    return [_head(found), _game(found), *_judge(found.get("judge", {})), *_health(found)]
+    judged = _judge(found.get("judge", {}))
+    return [*again, _head(found), _game(found), *judged, *_health(found)]
 
 
 def _head(found: Mapping[str, Any]) -> str:

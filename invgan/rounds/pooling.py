@@ -66,6 +66,7 @@ def pooled(problem: Problem, parts: Sequence[Simulations], seed: int) -> Simulat
     x, y, failed = (
         np.concatenate([getattr(part, name) for part in parts]) for name in ("x", "y", "failed")
     )
+    own = _together([part.own for part in parts])
     records = failure_records([r for part in parts for r in part.failures.tolist()])
     every, of_failed = np.concatenate(kept), within(prior, failed)
     rows, others = (rng.permutation(np.flatnonzero(which)) for which in (every, ~every))
@@ -82,10 +83,18 @@ def pooled(problem: Problem, parts: Sequence[Simulations], seed: int) -> Simulat
     named = last.names, last.outputs
     beyond = None
     if len(others) >= _FEWEST_BEYOND:
-        beyond = Simulations(x[others], y[others], *named, failed[:0])
+        own_beyond = None if own is None else own[others]
+        beyond = Simulations(x[others], y[others], *named, failed[:0], own=own_beyond)
     return Simulations(
-        x[rows], y[rows], *named, failed[of_failed], info, records[of_failed], beyond
-    )
+        x[rows], y[rows], *named, failed[of_failed], info, records[of_failed], beyond,
+        None if own is None else own[rows],
+    )  # fmt: skip
+
+
+def _together(columns: Sequence[Array | None]) -> Array | None:
+    """Arrays one after the other, where none is missing."""
+    there = [column for column in columns if column is not None]
+    return np.concatenate(there) if len(there) == len(columns) else None
 
 
 def learnable(problem: Problem, simulations: Simulations) -> tuple[Problem, Simulations]:
@@ -117,6 +126,7 @@ def learnable(problem: Problem, simulations: Simulations) -> tuple[Problem, Simu
         simulations,
         x=np.concatenate([part.x for part in both]),
         y=np.concatenate([part.y for part in both]),
+        own=_together([part.own for part in both]),
         beyond=None,
     )
     return replace(problem, prior=_Mixture(priors, sizes / sizes.sum())), together

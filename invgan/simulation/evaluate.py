@@ -17,7 +17,16 @@ from invgan.execution.calls import BLOCK, generator
 from invgan.problem import Problem
 from invgan.simulation.running import call_size, outcomes
 
-__all__ = ["Progress", "attempted", "evaluate", "measure", "observed", "run_model", "sort_repeats"]
+__all__ = [
+    "Progress",
+    "attempted",
+    "evaluate",
+    "measure",
+    "observed",
+    "own_outputs",
+    "run_model",
+    "sort_repeats",
+]
 
 Array = NDArray[np.float64]
 Progress = Callable[[int, int], None]
@@ -149,6 +158,31 @@ def observed(problem: Problem, runs: Array, *, seed: int, start: int = 0) -> Arr
             parts.append(_with_noise(problem, mine, seed, k, last - first))
         runs = np.concatenate(parts)
     return (runs if repeats == 1 else sort_repeats(runs)).reshape(n, repeats * runs.shape[2])
+
+
+def own_outputs(problem: Problem, y: Array, places: NDArray[np.intp], *, seed: int) -> Array | None:
+    """The model's own outputs behind observed ones, whose noise is known by seed and place.
+
+    The noise is taken off again, so that stores need not hold outputs twice; in repeats that were
+    sorted, off their mean.
+
+    Args:
+        problem: its noise and its repeats.
+        y: outputs as from `observed`, shape (n, R * L).
+        places: which rows of all these are, in rising order, shape (n,).
+        seed: of the noise.
+
+    Returns:
+        Shape (n, L), but for the last digits; None where there is no noise of the measurement, or
+        where a model with noise of its own was run for each repeat.
+    """
+    if problem.noise is None or problem.runs_per_row > 1:
+        return None
+    repeats, factor = problem.repeats, problem.noise.kind == "lognormal"
+    blank = np.full((int(places[-1]) + 1 if len(places) else 0, 1, len(problem.outputs)), factor)
+    noise = observed(problem, blank.astype(float), seed=seed)[places]
+    seen, noise = (part.reshape(len(y), repeats, -1).mean(axis=1) for part in (y, noise))
+    return np.asarray(seen / noise if factor else seen - noise)
 
 
 def sort_repeats(y: Array) -> Array:

@@ -101,10 +101,11 @@ def summarised_rows(problem: Problem, stored: Stored, *, seed: int) -> Simulatio
         start += len(drawn)
     seen = observed(problem, y, seed=seed)
     good, told = sorted_out(problem, seen, failures)
+    info = {"raw_outputs": stored.width[1] // runs, "not_finite": int(n - good.sum())}
+    own = None if problem.noise is None else y[good, 0]
     return Simulations(
-        x[good], seen[good], stored.names, problem.outputs, x[~good],
-        {"raw_outputs": stored.width[1] // runs, "not_finite": int(n - good.sum())}, told,
-    )  # fmt: skip
+        x[good], seen[good], stored.names, problem.outputs, x[~good], info, told, own=own
+    )
 
 
 def _summary(problem: Problem, summary: Callable[..., Any], raw: Array, *, first: bool) -> Outcome:

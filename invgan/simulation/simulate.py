@@ -16,7 +16,7 @@ from invgan.execution.attempt import Outcome
 from invgan.problem import Problem
 from invgan.samples import Simulations
 from invgan.simulation.draws import Design, Draws
-from invgan.simulation.evaluate import Progress, attempted, observed
+from invgan.simulation.evaluate import Progress, attempted, observed, own_outputs
 from invgan.simulation.failures import check_failures, failed_among, failed_rows, sorted_out
 from invgan.simulation.filling import Filling, about, identity
 from invgan.simulation.raw import kept_problem, raw_width, summarised_rows
@@ -82,10 +82,13 @@ def simulate(
             failed, records = simulations.failed, simulations.failures
             check_failures(problem, failed, records, n, n, max_failures)
             return replace(simulations, info=found | simulations.info)
-        small = stored.nbytes <= 1e9 * memory
-        simulations = stored.load() if small else stored.mapped(f"{store}-mapped")
-        simulations.info.update(found)
-        return simulations
+        if stored.nbytes > 1e9 * memory:
+            simulations = stored.mapped(f"{store}-mapped")
+            simulations.info.update(found)
+            return simulations
+        simulations = stored.load()
+        own = own_outputs(problem, simulations.y, stored.places, seed=_seeds(seed)[1])
+        return replace(simulations, info=simulations.info | found, own=own)
     started = time.perf_counter()
     draws_seed, noise_seed = _seeds(seed)
     x = Draws(problem.prior, design, draws_seed).rows(0, n)
@@ -107,7 +110,8 @@ def simulate(
     }
     if len(failed):
         x, y = x[good], y[good]
-    return Simulations(x, y, problem.prior.names, problem.outputs, failed, info, records)
+    own = own_outputs(problem, y, np.flatnonzero(good), seed=noise_seed)
+    return Simulations(x, y, problem.prior.names, problem.outputs, failed, info, records, own=own)
 
 
 def fill_store(

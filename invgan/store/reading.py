@@ -93,6 +93,11 @@ class Stored:
         return int(self._before[-1])
 
     @property
+    def places(self) -> NDArray[np.intp]:
+        """The rows of the design that succeeded."""
+        return np.flatnonzero(self._good)
+
+    @property
     def nbytes(self) -> int:
         """Bytes that they take in memory."""
         return 8 * len(self) * sum(self.width)
