@@ -7,6 +7,7 @@ import numpy as np
 from invgan.config import Settings
 from invgan.files import digest
 from invgan.models import identity
+from invgan.observations import known_by
 from invgan.problem import Problem
 from invgan.samples import Simulations
 
@@ -20,15 +21,14 @@ def fingerprints(
 ) -> dict[str, str]:
     """A fingerprint for each stage, covering all the stages that it rests on.
 
-    The model and the likelihood enter by their code, the prior and the observations by what they
-    draw; simulations that were made elsewhere by their numbers. A change in a function that the
-    model calls is seen where both stand in one file that a configuration names.
+    The model and the likelihood enter by their code, the prior and observed laws by what they draw,
+    observed tables and simulations that were made elsewhere by their numbers. A change in a
+    function that the model calls is seen where both stand in one file that a configuration names.
     """
-    rng = np.random.default_rng(0)
-    x, y = problem.prior.sample(64, rng), problem.observations.sample(64, rng)
+    x, y = problem.prior.sample(64, np.random.default_rng(0)), known_by(problem.observations)
     asked = [problem.prior.names, problem.outputs, problem.question]
     about = [*asked, problem.stochastic, problem.noise, problem.missing, seed]
-    base = digest(repr(about), repr(x.tolist()), repr(y.tolist()), identity(problem.model))
+    base = digest(repr(about), repr(x.tolist()), repr(y.shape), y, identity(problem.model))
     learning, simulating = settings.train.model_dump_json(), settings.simulate
     rounds = (simulating.rounds, simulating.miss, learning) if simulating.rounds > 1 else ()
     made = () if given is None else (given.x, given.y)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from invgan.metrics import has_ties
 from invgan.resampling import effective_share
 from invgan.samples import Simulations
 from invgan.scaling import scored
@@ -21,6 +22,7 @@ Array = NDArray[np.float64]
 
 _PROBES = 2_000
 _LARGEST_BLUR, _FEWEST = 0.05, 200
+_APART = 1e-6
 
 
 def matched(y: Array, simulations: Simulations, neighbours: int = 1) -> NDArray[np.intp] | None:
@@ -38,6 +40,10 @@ def matched(y: Array, simulations: Simulations, neighbours: int = 1) -> NDArray[
         are worth fewer than 200 rows.
     """
     at, cloud = scored(simulations.y, y, simulations.y)
+    if has_ties(simulations.y):
+        # Of simulations with the same outputs each draw gets some, and not all draws the same.
+        rng = np.random.default_rng(0)
+        at, cloud = (part + _APART * rng.normal(size=part.shape) for part in (at, cloud))
     tree = cKDTree(cloud)
     far, _ = tree.query(at[:_PROBES], k=[neighbours])
     narrowest = at.std(axis=0)[np.ptp(cloud, axis=0) > 0].min(initial=np.inf)

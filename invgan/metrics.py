@@ -32,12 +32,18 @@ from invgan.fitting import alone
 from invgan.structure import filled
 
 __all__ = [
-    "c2st", "energy_distance", "intrinsic_dimension", "kl_divergence", "kolmogorov_smirnov",
+    "c2st",
+    "energy_distance",
+    "has_ties",
+    "intrinsic_dimension",
+    "kl_divergence",
+    "kolmogorov_smirnov",
     "wasserstein",
 ]  # fmt: skip
 
 Array = NDArray[np.float64]
 
+_TIED = 0.01
 _NEAR, _FAR, _PROBES = 5, 20, 2_000
 
 
@@ -114,6 +120,15 @@ def kl_divergence(
     usable = (near > 0) & (far > 0)
     ratio = np.log(far[usable] / near[usable]).mean()
     return float((dimension or a.shape[1]) * ratio + np.log(len(b) / (len(a) - 1)))
+
+
+def has_ties(cloud: Array) -> bool:
+    """Whether rows (n, L) have no density: a column that varies repeats one value in a hundred."""
+    for column in cloud.T:
+        told = column[~np.isnan(column)]
+        if 1 < len(np.unique(told)) < (1 - _TIED) * len(told):
+            return True
+    return False
 
 
 def intrinsic_dimension(cloud: Array, *, seed: int = 0) -> int:

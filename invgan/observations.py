@@ -20,11 +20,12 @@ from invgan.execution.calls import numbered
 from invgan.priors import check_law
 from invgan.tables import read_csv, read_npy
 
-__all__ = ["Law", "Observations", "Table", "as_observations"]
+__all__ = ["Law", "Observations", "Table", "as_observations", "known_by"]
 
 Array = NDArray[np.float64]
 
 _DENSER = 8
+_TELLING = 64
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,13 @@ class Law:
 
 
 Observations = Table | Law
+
+
+def known_by(observations: Observations) -> Array:
+    """What tells observations from others: all rows of a table, the same few draws of a law."""
+    if isinstance(observations, Table):
+        return observations.rows
+    return observations.sample(_TELLING, np.random.default_rng(0))
 
 
 def as_observations(source: Any, *, missing: bool = False) -> Observations:

@@ -18,6 +18,7 @@ from scipy.spatial import cKDTree
 
 from invgan.density import fit_density, observed_log_prob
 from invgan.errors import OutsideError
+from invgan.metrics import has_ties
 from invgan.observations import Table
 from invgan.problem import Problem
 from invgan.samples import Simulations
@@ -93,7 +94,12 @@ def explained(problem: Problem, simulations: Simulations, *, seed: int = 0) -> l
                     "not and are in every one")
         )  # fmt: skip
     enough = problem.question == "population" and len(rows) >= _FEWEST_ROWS
-    if enough and len(shares) <= _FEW_OUTPUTS and _can_tell(rows, simulations):
+    if (
+        enough
+        and not has_ties(simulations.y)
+        and len(shares) <= _FEW_OUTPUTS
+        and _can_tell(rows, simulations)
+    ):
         measures.append(_explained_mass(problem, simulations, seed))
     return measures
 

@@ -50,7 +50,8 @@ class Work:
             that has a method ``tell`` is given a few words on how training stands as well.
 
     Raises:
-        InputError: the settings of the baseline do not suit the problem.
+        InputError: the settings of the baseline do not suit the problem, or the regularised
+            generator is asked to learn from rounds.
     """
 
     problem: Problem
@@ -59,6 +60,12 @@ class Work:
     progress: ProgressFactory | None
 
     def __post_init__(self) -> None:
+        if self.settings.train.method == "rgan" and self.settings.simulate.rounds > 1:
+            raise InputError(
+                "the regularised generator holds to the whole prior, and rounds cut it; got "
+                f"train.method rgan with simulate.rounds {self.settings.simulate.rounds}: set "
+                "simulate.rounds to 1, or train.method to cgan"
+            )
         if self.has_baseline:
             suitable_walkers(self.problem, self.settings.mcmc.walkers)
 

@@ -366,3 +366,13 @@ def test_a_series_of_a_thousand_outputs_is_known_by_a_few() -> None:
     assert known.shape == (500, 5)
     assert np.allclose(known[:7], there)
     assert abs(np.corrcoef(known[:, 0], x[:, 0])[0, 1]) > 0.99
+
+
+def test_few_pairs_do_not_set_the_scale_that_they_are_judged_on() -> None:
+    """A scale of their own would place the true parameters nearer to the middle than draws are."""
+    regions = []
+    for seed in range(200):
+        x, y = pairs(40, width=1, seed=seed)
+        regions.append(calibrate(Gaussian(), x, y, draws=50, seed=seed).region)
+    found = np.concatenate(regions)
+    assert abs(found.mean() - 0.5) < 3.5 / np.sqrt(12 * len(found))

@@ -615,3 +615,31 @@ def test_two_answers_are_compared_with_their_costs() -> None:
 def test_too_few_draws_are_refused(sum_problem: Problem) -> None:
     with pytest.raises(InputError, match="20 samples"):
         validate(sum_problem, draws(exact_sum(10, 1)))
+
+
+def clipped(x: np.ndarray) -> np.ndarray:
+    return np.maximum(x[:, :1] + x[:, 1:], 0)
+
+
+@pytest.mark.parametrize("model", [clipped, lambda x: (x[:, :1] > 0.6) * 1.0])
+def test_exact_draws_of_outputs_that_repeat_values_pass(
+    model: Callable[[np.ndarray], np.ndarray],
+) -> None:
+    """Nearest neighbours and densities can say nothing of them; they once refused every answer."""
+    prior, rng = Prior(x1=stats.norm(), x2=stats.norm()), np.random.default_rng(3)
+    truth = prior.sample(40_000, rng)
+    truth = truth[rng.random(len(truth)) < np.exp(-0.5 * model(truth)[:, 0])]
+    problem = Problem(model, prior, model(truth[:1500]))
+    simulations = simulate(problem, 8000, seed=1)
+    found = validate(problem, draws(truth[2000:4000]), simulations=simulations, seed=1)
+    assert found.verdict == "consistent", found.reasons
+    assert all(np.isfinite(m.value) or m.passed for m in found.measures)
+
+
+def test_one_observed_value_is_judged_without_a_distance_from_the_prior() -> None:
+    problem = Problem(lambda x: x[:, :1] + x[:, 1:], Prior(x1=stats.norm(), x2=stats.norm()),
+                      np.full((40, 1), 0.3))  # fmt: skip
+    simulations = simulate(problem, 4000, seed=1)
+    x = exact_sum(500, 1)
+    y = np.full((500, 1), 0.3)
+    assert distance_to_prior(problem, x, y, simulations, 1) == []

@@ -306,3 +306,13 @@ def test_foreign_simulations_unknown_roads_and_few_rows_are_refused(
         project([np.ones((100, 1))], [np.ones((5, 1))])
     with pytest.raises(InputError, match="'control' and 'treated'"):
         shift().population("placebo")
+
+
+def test_an_output_that_one_population_never_varies_in_is_refused() -> None:
+    rng = np.random.default_rng(1)
+    y, rows = rng.normal(size=(500, 2)), rng.normal(size=(50, 2))
+    rows[:, 1] = 0
+    with pytest.raises(InputError, match="output 1 of population 1 is 0 in every observed row"):
+        project([y], [rows])
+    y[:, 1] = 0
+    assert len(project([y], [rows]).weights) == 500

@@ -51,3 +51,13 @@ def test_an_output_that_never_changes_is_no_obstacle():
     ones = np.ones((3000, 1))
     with_one = Simulations(plain.x, np.hstack([plain.y, ones]), ("a",), ("a", "b"), plain.x[:0])
     assert np.array_equal(matched(np.hstack([y, ones[:300]]), with_one), matched(y, plain))
+
+
+def test_draws_for_one_value_get_different_simulations_that_have_it():
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(5000, 1))
+    simulations = Simulations(x, (x > 0) * 1.0, ("a",), ("b",), x[:0])
+    y = (rng.normal(size=(600, 1)) > 0.5) * 1.0
+    rows = matched(y, simulations)[:, 0]
+    assert np.array_equal(simulations.y[rows], y)
+    assert len(np.unique(rows)) > 500

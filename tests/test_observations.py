@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import stats
 
 from invgan.errors import InputError
-from invgan.observations import Law, Table, as_observations
+from invgan.observations import Law, Table, as_observations, known_by
 from invgan.priors import MultivariateNormal
 
 ROWS = np.array([[1.0, 2.5], [3.0, -4e10], [5.0, 1e-300]])
@@ -267,3 +267,14 @@ def test_draws_belong_to_the_seed(source, how):
     draw = getattr(as_observations(source), how)
     assert np.array_equal(draw(20, rng(1)), draw(20, rng(1)))
     assert not np.array_equal(draw(20, rng(1)), draw(20, rng(2)))
+
+
+def test_every_row_of_a_table_tells_it_from_others():
+    rows = np.random.default_rng(1).normal(size=(500, 2))
+    for changed in (0, 137, 499):
+        other = rows.copy()
+        other[changed] += 1e-9
+        assert not np.array_equal(known_by(as_observations(rows)), known_by(as_observations(other)))
+    law = as_observations(stats.norm(1, 2))
+    assert np.array_equal(known_by(law), known_by(as_observations(stats.norm(1, 2))))
+    assert not np.array_equal(known_by(law), known_by(as_observations(stats.norm(1, 2.1))))

@@ -16,6 +16,7 @@ from scipy import stats
 import invgan as ig
 from invgan.cli import main
 from invgan.errors import InputError, ModelError, OutsideError
+from invgan.fingerprints import fingerprints
 from invgan.pipeline import Run
 from invgan.settings import McmcConfig, SampleConfig, SimulateConfig
 
@@ -436,3 +437,18 @@ def test_the_regularised_generator_answers_by_the_same_road(tmp_path: Path) -> N
     assert first.raw.info["method"] == "rgan"
     again = ig.solve(problem, tmp_path, settings=chosen)
     assert np.array_equal(again.samples.x, first.samples.x)
+
+
+def test_a_table_of_which_one_row_changed_is_another_problem() -> None:
+    """Once only 64 of the rows were looked at, and the old answer came back for the new table."""
+    prior = ig.Prior(x1=stats.norm(), x2=stats.norm())
+    rows = np.random.default_rng(1).normal(1, 0.5, (500, 1))
+
+    def known(seen: np.ndarray) -> dict[str, str]:
+        return fingerprints(ig.Problem(add, prior, seen), settings(), 1)
+
+    for changed in (3, 256, 499):
+        other = rows.copy()
+        other[changed] += 0.1
+        assert not set(known(rows).values()) & set(known(other).values())
+    assert known(rows) == known(rows.copy())

@@ -1,5 +1,6 @@
 """The regularised generator: stand-ins for the model, closed forms, resumption, refusals."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from conftest import add
 from scipy import stats
 
+import invgan as ig
 from invgan.correction import correct, push_forward
 from invgan.errors import InputError
 from invgan.gan.device import generator_on
@@ -16,7 +18,7 @@ from invgan.gan.rgan import Block, PopulationGenerator, RganConfig, train_rgan
 from invgan.gan.stage import Pairs, Plan, run_stage
 from invgan.gan.surrogate import KnownModel, TargetScale, pairs_for, surrogate_stage
 from invgan.observations import Table, as_observations
-from invgan.priors import Dirichlet, Prior
+from invgan.priors import Dirichlet, MultivariateNormal, Prior
 from invgan.problem import Problem
 from invgan.samples import Simulations
 from invgan.scaling import ParameterScaling
@@ -138,7 +140,9 @@ def test_the_game_starts_from_the_prior_itself() -> None:
         def forward(self, e: torch.Tensor, n: torch.Tensor) -> torch.Tensor:
             return e.sum(dim=1, keepdim=True)
 
-    game = RganStage(Sum(), [([0], torch.zeros(10, 1))], 2, QUICK, 1, generator_on(CPU, 1))
+    game = RganStage(
+        Sum(), [([0], torch.zeros(10, 1))], torch.randn(50, 2), QUICK, 1, generator_on(CPU, 1)
+    )
     z = torch.randn(100, 4, generator=generator_on(CPU, 2))
     assert torch.equal(game.kept(z, z[:, :0]), z[:, :2])
 
@@ -161,7 +165,7 @@ def test_a_differentiable_model_takes_the_place_of_the_learnt_one(
     sum_problem: Problem, sum_simulations: Simulations
 ) -> None:
     found = train_rgan(
-        sum_problem, sum_simulations, QUICK, differentiable=tensor_add, seed=1, device="cpu"
+        sum_problem, sum_simulations, QUICK, differentiable=tensor_add, seed=2, device="cpu"
     )
     y = add(found.sample(5000, seed=2).x)
     assert stats.kstest(y[:, 0], stats.norm(1, 0.5).cdf).statistic < 0.12
@@ -264,3 +268,43 @@ def test_what_it_cannot_do_is_refused_at_the_door(
     twice = [Block((0,), Table(np.ones((30, 1)))), Block((0,), Table(np.ones((30, 1))))]
     with pytest.raises(InputError, match="share out the 1 output columns"):
         train_rgan(sum_problem, sum_simulations, blocks=twice)
+
+
+def test_parameters_that_depend_on_each_other_still_do() -> None:
+    """Of two that the prior correlates one is observed; the other follows it."""
+    prior = MultivariateNormal([0, 0], [[1, 0.9], [0.9, 1]])
+    problem = Problem(lambda x: x[:, :1], prior, stats.norm(0.5, 0.5))
+    simulations = simulate(problem, 4000, seed=1)
+    config = replace(QUICK, steps=800)
+    found = train_rgan(
+        problem, simulations, config, differentiable=lambda x: x[:, :1], seed=1, device="cpu"
+    )
+    x = found.sample(5000, seed=2).x
+    assert np.corrcoef(x.T)[0, 1] > 0.5
+    assert x[:, 1].mean() > 0.2
+
+
+def test_another_game_does_not_take_up_a_checkpoint(
+    sum_problem: Problem, sum_simulations: Simulations, tmp_path: Path
+) -> None:
+    quick = replace(QUICK, steps=60)
+
+    def trained(sign: float, checkpoint: Path | None) -> np.ndarray:
+        found = train_rgan(
+            sum_problem, sum_simulations, quick, differentiable=lambda x: sign * tensor_add(x),
+            seed=1, device="cpu", checkpoint=checkpoint,
+        )  # fmt: skip
+        return found.sample(50, seed=2).x
+
+    stem = tmp_path / "c"
+    first, second = trained(1.0, stem), trained(-1.0, stem)
+    assert np.array_equal(second, trained(-1.0, None))
+    assert not np.array_equal(first, second)
+
+
+def test_rounds_are_not_for_the_regularised_generator(sum_problem: Problem) -> None:
+    settings = ig.Settings(
+        simulate=ig.SimulateConfig(n=2000, rounds=2), train=ig.TrainConfig(method="rgan")
+    )
+    with pytest.raises(InputError, match="holds to the whole prior, and rounds cut it"):
+        ig.solve(sum_problem, settings=settings, device="cpu")

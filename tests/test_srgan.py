@@ -314,7 +314,7 @@ def test_a_small_game_is_won(won: Inverse) -> None:
     assert won.config.network.field == (1, 8, 8)
     assert won.config.network.coarse == (1, 2, 2)
     untrained, trained = won.history[0]["heldout"], won.info["divergence"]
-    assert trained < 0.5 * untrained
+    assert trained < 0.6 * untrained
     problem = averaged()
     x = won.draw(np.repeat(problem.observations.rows, 2000, axis=0), seed=1)
     mean, sd = posterior(problem)

@@ -164,7 +164,8 @@ def calibrate(
     n = min(pairs, 2 * len(x) // 3)
     judged, rest = order[:n], order[n:]
     raw = drawn(drawer, y[judged], draws, int(rng.integers(2**31)))
-    e, e_draws, e_rest = (scores(x, cloud) for cloud in (x[judged], raw, x[rest]))
+    # The scale must not know the truths that it is to judge.
+    e, e_draws, e_rest = (scores(x[rest], cloud) for cloud in (x[judged], raw, x[rest]))
     t_rest, t = conditions(y[rest], y[judged], _CONDITIONS)
     near = distance_ranks(e, e_draws, others(e_rest, t_rest, t), rng)
     anywhere = rng.normal(size=e.shape)

@@ -19,6 +19,7 @@ from invgan.matching import matched
 from invgan.metrics import (
     c2st,
     energy_distance,
+    has_ties,
     intrinsic_dimension,
     kl_divergence,
     kolmogorov_smirnov,
@@ -39,6 +40,7 @@ _KS, _WASSERSTEIN, _ENERGY, _C2ST, _PAIRS, _KL = 0.02, 0.05, 0.002, 0.52, 0.53, 
 _REFERENCE_ROWS, _REPLICATES, _REPLICATE_ROWS = 50_000, 30, 10_000
 _ENERGY_ROWS, _TIMES_SD = 2_000, 5
 _FEW_DIMENSIONS, _DIVERGENCE_ROWS = 3, 20_000
+_FEWEST_MEMBERS = 10
 
 
 def push_forward(problem: Problem, y: Array, count: float, seed: int) -> list[Measure]:
@@ -110,10 +112,18 @@ def _more_noise(sizes: tuple[float, float], others: tuple[float, float]) -> floa
 def distance_to_prior(
     problem: Problem, x: Array, y: Array, simulations: Simulations, seed: int
 ) -> list[Measure]:
-    """KL(P_X || q) against KL(P_Y || q_Y), where nearest neighbours can estimate both."""
+    """KL(P_X || q) against KL(P_Y || q_Y), where nearest neighbours can estimate both.
+
+    They cannot where values are repeated, as those of discrete or clipped outputs are, nor by few
+    observed members.
+    """
     if max(x.shape[1], y.shape[1]) > _FEW_DIMENSIONS:
         return []
+    if has_ties(simulations.x) or has_ties(simulations.y):
+        return []
     rows = _apart(problem, y, simulations, np.random.default_rng(seed))[:_DIVERGENCE_ROWS]
+    if len(np.unique(y[rows], axis=0)) < _FEWEST_MEMBERS:
+        return []
     of_x, of_y = _divergence(x[rows], simulations.x), _divergence(y[rows], simulations.y)
     distinct = min(len(np.unique(y[rows], axis=0)), len(simulations))
     gap, limit = abs(of_x - of_y), _KL + 0.1 * abs(of_y) + 3 / math.sqrt(distinct)

@@ -23,7 +23,7 @@ from invgan.gan.judge import divergence, train_judge
 from invgan.gan.known import Known
 from invgan.gan.likelihood import LikelihoodStage
 from invgan.gan.member import Estimator, Member, build_estimator
-from invgan.gan.networks import Generator, initialise
+from invgan.gan.networks import Generator, initialise, plain_generator
 from invgan.gan.recovery import Recovered, play_with_recovery
 from invgan.gan.stage import Column, Pairs, Plan, Source, Watch, run_stage
 from invgan.gan.streaming import OnDisk, in_latent_space
@@ -85,7 +85,8 @@ class Course:
         trained = [self._member(0, seed, trial)]
         info = trained[0][2]
         played, judged = info["kept_step"] > 0, info["judge"]["used"]
-        trial = _Trial((info["head"],), self.config.steps if played else 0, judged)
+        steps = self.config.steps if played or info["head"] == "none" else 0
+        trial = _Trial((info["head"],), steps, judged)
         trained += [self._member(number, seed, trial) for number in range(1, self.members)]
         # A generator has learnt the latent space as it is.
         if self.members > 1 and info["head"] != "none" and not played:
@@ -102,6 +103,8 @@ class Course:
         push = outputs_of(estimator, self.known)
         lead = 0.0 if kind == "none" else _LEAD
         game = self._play(number, pairs, selection, push, game_seed, trial, lead)
+        if kind != "none" and not game.kept.starts_at_zero:
+            game = self._or_head(game, pairs, selection)
         placed = self._placed(kind, estimator, game)
         if placed and placed["game"] > _WORSE * placed["head"] + _MISPLACED:
             game = _put_aside(game)
@@ -175,6 +178,17 @@ class Course:
         return play_with_recovery(
             play, self.config, restarts=self.config.restarts if trial.steps else 0
         )
+
+    def _or_head(
+        self, game: Recovered[Generator], pairs: Source[Column], selection: Pairs
+    ) -> Recovered[Generator]:
+        """A game that did not begin from the head, or the head where it is hardly better."""
+        plain = plain_generator(pairs.y.shape[1], pairs.u.shape[1]).to(pairs.u.device)
+        alone = divergence(plain, pairs, selection, self.config.hidden)
+        game = replace(game, untrained=alone)
+        if game.kept_step and game.figure < (1 - _LEAD) * alone:
+            return game
+        return replace(_put_aside(game), kept=plain)
 
     def _placed(
         self, kind: str, estimator: Estimator, game: Recovered[Generator]

@@ -23,7 +23,7 @@ from invgan.gan.codes import check_code
 from invgan.gan.device import choose_device, generator_on, to_array, to_tensor
 from invgan.gan.judge import Judge
 from invgan.gan.member import Member, build_estimator
-from invgan.gan.networks import build_generator
+from invgan.gan.networks import build_generator, plain_generator
 from invgan.health import Health
 from invgan.scaling import OutputScaling, ParameterScaling
 from invgan.settings import TrainConfig
@@ -132,7 +132,11 @@ class Inverse:
         order = torch.randperm(len(y), generator=rng, device=y.device)
         # Each member numbers its codes in its own way.
         asked = self.members if code is None else self.members[:1]
-        for member, rows in zip(asked, order.chunk(len(asked)), strict=False):
+        count = len(asked)
+        # Of few rows too each member has its share in the long run.
+        first = int(torch.randint(count, (1,), generator=rng, device=y.device)) if count > 1 else 0
+        for number, member in enumerate(asked):
+            rows = order[(number + first) % count :: count]
             e[rows] = member.draw(y[rows], rng, code)
         return self.parameters.to_parameters(to_array(e))
 
@@ -195,6 +199,12 @@ class Inverse:
     def _check(self, y: Array) -> None:
         if y.ndim != 2 or y.shape[1] != len(self.low):
             raise InputError(f"the inverse takes outputs (n, {len(self.low)}); got {y.shape}")
+        if not self.info.get("missing") and np.isnan(y).any():
+            raise InputError(
+                "the inverse was trained on outputs without a gap and would take a missing value "
+                f"for any; got {np.isnan(y).any(axis=1).sum()} of {len(y)} rows with NaN: train it "
+                "for a problem with missing=True"
+            )
 
     @property
     def _device(self) -> torch.device:
@@ -257,6 +267,7 @@ def _form(member: Member) -> dict[str, Any]:
         "head": member.kind,
         "noise": member.generator.noise,
         "judge": member.judge is not None,
+        "plain": member.generator.plain,
     }
 
 
@@ -265,6 +276,10 @@ def _blank(config: TrainConfig, form: dict[str, Any], features: int, outputs: in
     estimator = build_estimator(config, form["head"], features, outputs, 0)
     width = estimator.embedding.features
     size = (config.hidden, config.layers)
-    generator = build_generator(config, form["noise"], width, features)
+    generator = (
+        plain_generator(width, features)
+        if form.get("plain")
+        else build_generator(config, form["noise"], width, features)
+    )
     judge = Judge(features, width, *size) if form["judge"] else None
     return Member(form["head"], estimator, generator, judge)

@@ -51,6 +51,7 @@ Shape = tuple[int, int, int]
 
 _BEYOND = 1.05
 _FEWEST_LATENT = 4
+_MOST_CELLS = 400
 _PLAIN = NetworkConfig()
 
 
@@ -102,7 +103,7 @@ class Generator(nn.Module):
         super().__init__()
         self.noise, self.features, self.codes = noise, features, codes
         self._noise, self._answer = NOISES[form.noise], OUTPUTS[form.output]
-        self.starts_at_zero = form.output == "correction"
+        self.starts_at_zero, self.plain = form.output == "correction", False
         if self.starts_at_zero and noise < features:
             raise InputError(
                 f"{noise} latent numbers are too few for a correction of {features} parameters; "
@@ -199,6 +200,14 @@ def build_generator(config: TrainConfig, noise: int, outputs: int, features: int
     return generator.eval()
 
 
+def plain_generator(outputs: int, features: int) -> Generator:
+    """One that draws as a head does, whatever the settings make of generators."""
+    generator = Generator(max(features, _FEWEST_LATENT), outputs, features, 1, 1)
+    initialise(generator, torch.Generator())
+    generator.plain = True
+    return generator.eval()
+
+
 def build_critic(config: TrainConfig, features: int, outputs: int, rng: torch.Generator) -> Critic:
     """The critic that the settings ask for; its weights are yet to be drawn."""
     hidden = config.network.critic_hidden or config.hidden
@@ -208,17 +217,27 @@ def build_critic(config: TrainConfig, features: int, outputs: int, rng: torch.Ge
 def fitted(config: TrainConfig, field: Shape | None, outputs: Shape | None) -> TrainConfig:
     """The settings with what fields decide, where they leave it open: a head, a srgan's shapes.
 
-    An autoregressive flow would draw one pixel after the other, so the head is the regression.
+    An autoregressive flow would draw one pixel after the other, so the head is the regression; with
+    an embedding, whose summaries are not there yet, the normal law of a small field.
 
     Args:
         config: settings.
         field: (C, H, W) of the parameters where they are a field.
         outputs: (c, h, w) of the first outputs where they are one; taken for a coarse field if the
             sides of the other are powers of two of it, and no embedding comes between.
+
+    Raises:
+        InputError: a large field has no head by which an embedding could be trained.
     """
     form = config.network
     if field and config.head == "auto":
-        head = "regression" if config.embedding.kind == "none" else "none"
+        head = "regression" if config.embedding.kind == "none" else "gaussian"
+        if head == "gaussian" and math.prod(field) > _MOST_CELLS:
+            raise InputError(
+                f"a field of {math.prod(field)} cells has no head by which an embedding could be "
+                f"trained, and {_MOST_CELLS} are the most: leave the embedding out "
+                "(train.embedding.kind: none), or choose a head"
+            )
         config = config.model_copy(update={"head": head})
     if form.kind != "srgan":
         return config

@@ -31,7 +31,7 @@ class RganStage:
     Args:
         surrogate: the differentiable model; it is not trained here.
         targets: for each block its columns and its observed rows t (N, len(columns)).
-        features: E.
+        prior: draws of the prior (M, E), by which the parameter critic knows it.
         config: settings.
         seed: of the weights.
         rng: of batches and noise, on the device.
@@ -44,7 +44,7 @@ class RganStage:
         self,
         surrogate: Surrogate,
         targets: list[tuple[list[int], Tensor]],
-        features: int,
+        prior: Tensor,
         config: RganConfig,
         seed: int,
         rng: torch.Generator,
@@ -54,7 +54,8 @@ class RganStage:
             targets,
             config,
         )
-        self._device = targets[0][1].device
+        self._prior, self._device = prior, targets[0][1].device
+        features = prior.shape[1]
         size, weights = (config.hidden, config.layers), torch.Generator().manual_seed(seed)
         self._generator = Generator(max(features, 4), 0, features, *size)
         widths = [features, *(len(columns) for columns, _ in targets)]
@@ -121,13 +122,12 @@ class RganStage:
 
     def _reals(self) -> list[Tensor]:
         """A batch of the prior, and one of each block's observed rows."""
-        size, rng, device = self._config.batch_size, self.state.rng, self._device
-        e = torch.randn(size, self._generator.features, generator=rng, device=device)
-        picks = [
-            torch.randint(len(rows), (size,), generator=rng, device=device)
-            for _, rows in self._targets
-        ]
-        return [e, *(rows[i] for i, (_, rows) in zip(picks, self._targets, strict=True))]
+        size, rng = self._config.batch_size, self.state.rng
+        known = [self._prior, *(rows for _, rows in self._targets)]
+        picks = (
+            torch.randint(len(rows), (size,), generator=rng, device=self._device) for rows in known
+        )
+        return [rows[i] for i, rows in zip(picks, known, strict=True)]
 
     def _fakes(self, generator: Generator) -> list[Tensor]:
         """A batch of draws, and each block of their outputs."""

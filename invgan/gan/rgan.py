@@ -63,6 +63,7 @@ Array = NDArray[np.float64]
 Progress = Callable[[int, int], None]
 
 _LAW_ROWS = 50_000
+_PRIOR_DRAWS = 2**17
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,12 @@ def train_rgan(
     rows = [_rows(block.observations, rng) for block in chosen]
     scale = TargetScale.fit(simulations.training.y, _by_column(chosen, rows))
     parameters = ParameterScaling.fit(problem.prior, rng)
-    plans = _Plans(config, checkpoint, _fingerprint(config, simulations, rows, seed), progress)
+    known = None if differentiable is None else differentiable(to_tensor(simulations.x[:64], place))
+    asked = [
+        seed, place.type, problem.random, parameters.to_dict(), [block.columns for block in chosen],
+        None if known is None else known.tolist(),
+    ]  # fmt: skip
+    plans = _Plans(config, checkpoint, _fingerprint(config, simulations, rows, asked), progress)
     with few_threads():
         surrogate, history, error = _surrogate(
             problem, simulations, parameters, scale, differentiable, plans, seeds[1:3], place
@@ -136,7 +142,7 @@ def train_rgan(
         game = RganStage(
             surrogate,
             targets,
-            parameters.dimension,
+            to_tensor(parameters.to_network(problem.prior.sample(_PRIOR_DRAWS, rng)), place),
             config,
             seeds[3],
             generator_on(place, seeds[4]),
@@ -253,7 +259,7 @@ def _checked(
 
 
 def _fingerprint(
-    config: RganConfig, simulations: Simulations, rows: Sequence[Array], seed: int
+    config: RganConfig, simulations: Simulations, rows: Sequence[Array], asked: list[Any]
 ) -> str:
     """What a checkpoint must match to be taken up again."""
-    return digest(json.dumps([asdict(config), seed]), simulations.x, simulations.y, *rows)
+    return digest(json.dumps([asdict(config), *asked]), simulations.x, simulations.y, *rows)

@@ -23,6 +23,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,7 +105,8 @@ def train(
     )  # fmt: skip
     pairs, selection = found.pairs, found.selection
     config = _scheduled(config, problem, len(pairs.u) // found.copies)
-    fingerprint = _fingerprint(config, simulations, ends[0], seed)
+    asked = [seed, place.type, str(problem.noise), found.copies]
+    fingerprint = _fingerprint(config, simulations, ends, asked)
     count = config.members or (_MEMBERS if problem.random else 1)
     judged = config.judge and problem.random and count == 1
     known = known_outputs(problem, simulations.x, config, parameters, found.scaling)
@@ -120,6 +122,7 @@ def train(
         "device": str(place),
         "pairs": len(pairs.u),
         "copies": found.copies,
+        "missing": problem.missing or (config.embedding.kind == "set" and problem.repeats > 1),
         "share_of_simulations": len(pairs.u) / (found.copies * len(simulations.training)),
         **infos[0],
         "members": list(infos),
@@ -150,8 +153,10 @@ def _room(simulations: Simulations, checkpoint: str | Path | None) -> Path | Non
     return folder
 
 
-def _fingerprint(config: TrainConfig, simulations: Simulations, low: Array, seed: int) -> str:
+def _fingerprint(
+    config: TrainConfig, simulations: Simulations, ends: tuple[Array, Array], asked: list[Any]
+) -> str:
     """What a checkpoint must match to be taken up again."""
     held = ["mapped"] if on_disk(simulations.y) else []
-    asked = json.dumps([config.model_dump(), seed, low.tolist(), *held])
-    return digest(asked, simulations.x, simulations.y)
+    text = json.dumps([config.model_dump(), *asked, *held])
+    return digest(text, *ends, simulations.x, simulations.y)

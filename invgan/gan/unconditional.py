@@ -193,6 +193,11 @@ def _checked(table: ArrayLike) -> Array:
     if not np.isfinite(rows).all():
         first = int(np.argmin(np.isfinite(rows).all(axis=1)))
         raise InputError(f"row {first} of the table is not finite; leave such rows out")
+    with np.errstate(over="ignore"):
+        too_large = ~np.isfinite(rows.std(axis=0))
+    if too_large.any():
+        first = int(np.argmax(too_large))
+        raise InputError(f"column {first} of the table is too large for its spread; scale it down")
     if not (rows.std(axis=0) > 0).all():
         first = int(np.argmin(rows.std(axis=0)))
         raise InputError(f"column {first} of the table is constant; leave it out")

@@ -24,6 +24,8 @@ from invgan.gan.rgan import Block, RganConfig, train_rgan
 from invgan.intervention.coupling import Coupling, couple, matched, population_simulations
 from invgan.intervention.design import POPULATIONS, Intervention
 from invgan.intervention.judgement import judge
+from invgan.intervention.projection import check_rows
+from invgan.observations import Table
 from invgan.predictability import check_predictability
 from invgan.samples import Samples, Simulations
 from invgan.settings import TrainConfig
@@ -106,6 +108,9 @@ def solve_intervention(
     """
     if road not in ("projection", "rgan"):
         raise InputError(f"road must be 'projection' or 'rgan'; got {road!r}")
+    for seen in (intervention.control, intervention.treated):
+        if isinstance(seen, Table):
+            check_rows(len(seen.rows))
     seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(4)]
     if simulations is None:
         simulations = simulate(intervention.problem(), budget, seed=seeds[0])
@@ -150,7 +155,11 @@ def _finished(
     try:
         if coupling is not None:
             pushed = correct(joint, pushed, len(pushed), seed=seed)
-        return matched(intervention, pushed, n, seed=seed)[0]
+        found = matched(intervention, pushed, n, seed=seed)[0]
+        # Both steps draw anew from what there is.
+        share = pushed.info.get("effective_share", 1.0) * found.info["effective_share"]
+        distinct = len(np.unique(found.x, axis=0)) / len(found)
+        return replace(found, info={**found.info, "effective_share": share, "distinct": distinct})
     except CorrectionError as error:
         info = {**pushed.info, "converged": False, "message": str(error)}
         return _first(replace(pushed, info=info), n)

@@ -84,7 +84,7 @@ def _gaps(y: Array, rows: Array, outputs: tuple[str, ...]) -> list[Measure]:
 
 def _told_apart(y: Array, rows: Array, seed: int) -> Measure:
     """C2ST of all outputs together."""
-    accuracy = c2st(y, rows, seed=seed, folds=5)
+    accuracy = c2st(y, rows, seed=seed, folds=min(5, len(rows)))
     judged = 2 * min(len(y), len(rows), 10_000)
     floor = 0.5 + 2.33 * math.sqrt(0.25 / judged)
     limit = max(floor, _C2ST)

@@ -46,7 +46,7 @@ from scipy.interpolate import BSpline
 from invgan.errors import CorrectionError, InputError
 from invgan.monotone import normal_scores
 
-__all__ = ["Projection", "project"]
+__all__ = ["Projection", "check_rows", "project"]
 
 Array = NDArray[np.float64]
 Features = Callable[[Array], Array]
@@ -222,7 +222,8 @@ def _features(
     |theta_b|^2 is the variance of log a_b.
     """
     phi, seen = [], []
-    for y, rows in zip(simulated, observed, strict=True):
+    for number, (y, rows) in enumerate(zip(simulated, observed, strict=True)):
+        _check_spread(y, rows, number)
         make = _block_features(rows)
         on_rows = make(rng.permutation(rows))
         scale = on_rows.std(axis=0)
@@ -235,6 +236,18 @@ def _features(
         )
         seen.append(on_rows @ whiten)
     return np.hstack(phi), seen
+
+
+def _check_spread(y: Array, rows: Array, number: int) -> None:
+    """Refuse a block's column that is constant among its rows alone: no smooth weight does that."""
+    fixed = (np.ptp(rows, axis=0) == 0) & (np.ptp(y, axis=0) > 0)
+    if fixed.any():
+        column = int(np.argmax(fixed))
+        raise InputError(
+            f"output {column} of population {number + 1} is "
+            f"{rows[0, column]:g} in every observed row, and not in every simulation: weights "
+            "cannot give one value alone; leave that output out of the model and of the rows"
+        )
 
 
 def _parts(y: Array) -> list[Array]:
@@ -275,9 +288,17 @@ def _check(simulated: Sequence[Array], observed: Sequence[Array]) -> None:
             "project needs for each block simulated rows (n, L) and observed rows (N, L); got "
             f"{[y.shape for y in simulated]} and {[rows.shape for rows in observed]}"
         )
-    fewest = min(map(len, observed))
-    if fewest < _FEWEST_ROWS:
+    check_rows(min(map(len, observed)))
+
+
+def check_rows(count: int) -> None:
+    """Refuse a population of too few observed rows.
+
+    Raises:
+        InputError: there are fewer than 20.
+    """
+    if count < _FEWEST_ROWS:
         raise InputError(
-            f"a population of {fewest} observed rows says too little of its law; "
+            f"a population of {count} observed rows says too little of its law; "
             f"give {_FEWEST_ROWS} or more, or a law"
         )

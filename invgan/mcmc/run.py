@@ -18,7 +18,9 @@ from invgan.mcmc.ensemble import run_ensemble, start_among
 from invgan.mcmc.journal import Journal
 from invgan.mcmc.likelihood import likelihood_of
 from invgan.mcmc.target import Target, free_parameters
+from invgan.metrics import has_ties
 from invgan.models.identity import identity
+from invgan.observations import known_by
 from invgan.problem import Problem
 from invgan.samples import Samples, Simulations
 from invgan.simulation.evaluate import evaluate, measure
@@ -82,6 +84,9 @@ def run_mcmc(
     journal = Journal(None if checkpoint is None else Path(checkpoint), made_from)
     chain = run_ensemble(target, start, steps, progress, journal)
     burn_in, diagnosis = diagnose(chain.x, problem.prior.names, n)
+    baseless = _baseless(problem, simulations)
+    if baseless:
+        diagnosis = {**diagnosis, "converged": False, "message": baseless}
     rows = _choose(steps - burn_in, walkers, n, np.random.default_rng(seeds[3]))
     x, y = (np.concatenate(part[burn_in:])[rows] for part in (chain.x, chain.y))
     thin = max(1, -(-chain.x[burn_in:].size // _MOST_NUMBERS))
@@ -107,9 +112,10 @@ def run_mcmc(
 
 def _fingerprint(problem: Problem, simulations: Simulations, walkers: int, seed: int) -> str:
     """What a chain rests on: the target, and where and how it is walked; not how long."""
-    seen = problem.observations.sample(64, np.random.default_rng(0))
-    asked = [problem.question, problem.noise, walkers, seed, seen.tolist()]
-    return digest(repr(asked), identity(problem.log_likelihood), simulations.x, simulations.y)
+    seen = known_by(problem.observations)
+    asked = repr([problem.question, problem.noise, walkers, seed, seen.shape])
+    likelihood = identity(problem.log_likelihood)
+    return digest(asked, seen, likelihood, simulations.x, simulations.y)
 
 
 def _target(
@@ -122,6 +128,24 @@ def _target(
     log_p_y = observed_log_prob(problem.observations, seed=p_seed)
     fitted = {"density_heldout": q_y.heldout, "density_gap": q_y.gap}
     return Target(problem, lambda x, y: log_p_y(y) - q_y.log_prob(y)), fitted
+
+
+def _baseless(problem: Problem, simulations: Simulations) -> str:
+    """Why the outputs have no density, on which the target of a population rests, or nothing."""
+    if problem.question == "posterior":
+        return ""
+    varying = int((np.ptp(simulations.y, axis=0) > 0).sum())
+    if has_ties(simulations.y):
+        return (
+            "values of the outputs are repeated, so that they have no density for MCMC to start "
+            "from: do not trust this chain"
+        )
+    if varying > simulations.x.shape[1]:
+        return (
+            f"{varying} outputs of {simulations.x.shape[1]} parameters depend on each other, so "
+            "that they have no density for MCMC to start from: do not trust this chain"
+        )
+    return ""
 
 
 def _observed(target: Target, x: Array, y: Array, seed: int) -> Array:

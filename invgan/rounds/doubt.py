@@ -40,6 +40,7 @@ _CONDITIONS, _PAIRS = 2500, 500
 _OWN, _AROUND = 16, 32
 _LEVELS, _BEYOND = (0.5, 0.8), 5
 _REACH = 1.5
+_LEAST_REACH = 1e-3
 _CENTRAL = (0.1587, 0.5, 0.8413)
 _AT_ONCE = 250
 
@@ -65,10 +66,11 @@ class Doubt:
         far, near = cloud.distances(drawer.inverse.parameters.to_network(x)[:, None])
         far_own, near_own = cloud.distances(cloud.own)
         outer = (*_LEVELS, max(0.5, 1 - _BEYOND / len(x)))
-        stretch = (np.quantile(far, outer) / np.quantile(far_own, outer)).max()
+        own = np.maximum(np.quantile(far_own, outer), _LEAST_REACH)
+        stretch = min(float((np.quantile(far, outer) / own).max()), 1 / _LEAST_REACH)
         excess = np.quantile(near, _LEVELS) ** 2 - np.quantile(near_own, _LEVELS) ** 2
         reach = _REACH * float(far.max()), _REACH * float(near.max())
-        return cls(max(1.0, float(stretch)), float(np.sqrt(excess.max().clip(0))), reach)
+        return cls(max(1.0, stretch), float(np.sqrt(excess.max().clip(0))), reach)
 
 
 def doubted(

@@ -196,6 +196,12 @@ class TrainConfig(Section):
                 f"{self.head} is a regression on the outputs themselves and takes no embedding; "
                 "choose another head, or embedding.kind none",
             )
+        if self.head == "none" and self.embedding.kind != "none":
+            raise SettingError(
+                ("head",),
+                f"none leaves nothing to train the embedding by, which is {self.embedding.kind}; "
+                "choose auto or another head, or embedding.kind none",
+            )
         if self.codes == 1:
             raise SettingError(("codes",), "must be 2 or more kinds, or 0 for none; got 1")
         return self
