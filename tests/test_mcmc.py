@@ -308,3 +308,18 @@ def test_the_kernel_move_stays_where_the_walkers_lie_in_a_plane():
     q, factors = KernelMove().get_proposal(s, [c], np.random.RandomState(0))
     assert np.array_equal(q, s)
     assert np.array_equal(factors, np.zeros(3))
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (lambda x: np.maximum(x.sum(axis=1, keepdims=True), 0), "values of the outputs are repea"),
+        (lambda x: np.column_stack([x, x.sum(axis=1)]), "3 outputs of 2 parameters depend on each"),
+    ],
+)
+def test_a_chain_on_outputs_without_a_density_is_never_trusted(model, said):
+    rows = model(PRIOR.sample(300, np.random.default_rng(2)))
+    problem = Problem(model, PRIOR, rows)
+    found = run_mcmc(problem, simulate(problem, 2000, seed=1), 200, walkers=8, steps=100)
+    assert found.info["converged"] is False
+    assert said in found.info["message"]

@@ -607,6 +607,7 @@ def test_other_answers_have_no_rounds():
         ({"judge": {**MEMBER["judge"], "used": False}}, "not beyond doubt: it is not used"),
         ({"members": [MEMBER] * 3}, "3 samplers were trained"),
         ({"divergence": None}, "to an unknown value"),
+        ({"copies": 32}, "Each simulation was learnt from 32 times, under noise of its own."),
     ],
 )
 def test_training_is_told_as_it_went(change, saying):

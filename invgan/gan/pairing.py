@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -162,11 +163,12 @@ def material(
     groups = column_groups(config.embedding, simulations.y.shape[1])
     training, selection = simulations.training, simulations.selection
     if not on_disk(simulations.y):
-        rows = [choice.of(training.x, y) for y in seen]
+        chosen = choice.of(training.x, seen[0])
+        scales = _Scales(parameters, OutputScaling.fit(chosen[1], groups))
+        rows = chain([chosen], (choice.of(training.x, y) for y in seen[1:]))
+        parts = zip(*(scales.tensors(part, device) for part in rows), strict=True)
+        pairs: Source[Column] = Pairs(*map(torch.cat, parts))
         held = choice.of(selection.x, selection.y)
-        scales = _Scales(parameters, OutputScaling.fit(rows[0][1], groups))
-        x, y = (np.concatenate(column) for column in zip(*rows, strict=True))
-        pairs: Source[Column] = Pairs(*scales.tensors((x, y), device))
     else:
         scales = _Scales(parameters, OutputScaling.fit(choice.evenly(training.y), groups))
         bare = config.embedding.kind == "none"

@@ -63,7 +63,7 @@ Array = NDArray[np.float64]
 Progress = Callable[[int, int], None]
 
 _LAW_ROWS = 50_000
-_PRIOR_DRAWS = 2**17
+_PRIOR_DRAWS, _PRIOR_VALUES = 2**17, 2**24
 
 
 @dataclass(frozen=True)
@@ -139,10 +139,11 @@ def train_rgan(
             (list(block.columns), to_tensor(scale.columns(seen, block.columns), place))
             for block, seen in zip(chosen, rows, strict=True)
         ]
+        many = min(_PRIOR_DRAWS, max(_PRIOR_VALUES // parameters.dimension, config.batch_size))
         game = RganStage(
             surrogate,
             targets,
-            to_tensor(parameters.to_network(problem.prior.sample(_PRIOR_DRAWS, rng)), place),
+            to_tensor(parameters.to_network(problem.prior.sample(many, rng)), place),
             config,
             seeds[3],
             generator_on(place, seeds[4]),

@@ -140,9 +140,9 @@ def _baseless(problem: Problem, simulations: Simulations) -> str:
             "values of the outputs are repeated, so that they have no density for MCMC to start "
             "from: do not trust this chain"
         )
-    if varying > simulations.x.shape[1]:
+    if varying > free_parameters(problem):
         return (
-            f"{varying} outputs of {simulations.x.shape[1]} parameters depend on each other, so "
+            f"{varying} outputs of {free_parameters(problem)} parameters depend on each other, so "
             "that they have no density for MCMC to start from: do not trust this chain"
         )
     return ""
