@@ -195,7 +195,7 @@ def spoken() -> str:
 def test_the_numbers_of_the_method_are_the_defaults() -> None:
     from invgan import correction, predictability
     from invgan.checks import consistency, levels, population, posterior
-    from invgan.gan import course, judge
+    from invgan.gan import course, judge, pairing
     from invgan.intervention import projection
     from invgan.mixing import rounds, steps
     from invgan.rounds import budget, doubt
@@ -247,6 +247,8 @@ def test_the_numbers_of_the_method_are_the_defaults() -> None:
     assert (train.patience, train.evaluations, train.focus) == (5, 12, 0.25)
     assert course._LEAD == 0.5  # "less than half the figure of the head alone"
     assert (course._WORSE, course._MISPLACED) == (1.1, 0.001)  # "0.001 nats and a tenth more"
+    copies = pairing._MOST_COPIES, pairing._COPIED_ROWS, pairing._COPIED_VALUES // 10**6
+    assert copies == (32, 262_144, 33)  # "up to 32 times", "262,144 pairs and 33 million numbers"
     assert judge._SIGNIFICANT == 2.0  # "two standard errors"
     assert doubt._REACH == 1.5  # "one and a half times"
     assert inspect.signature(rounds.iterate).parameters["rounds"].default == 5  # "at most five"
