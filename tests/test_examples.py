@@ -118,6 +118,7 @@ def test_the_starter_runs(tmp_path: Path) -> None:
     assert (out / "report.html").is_file()
 
 
+@pytest.mark.slow
 def test_the_rosenbrock_script_draws_figure_6(tmp_path: Path) -> None:
     out, said = run_script(EXAMPLES / "rosenbrock" / "solve.py", tmp_path)
     assert "verdict:" in said

@@ -107,7 +107,7 @@ def test_pairs_are_the_runs_under_as_much_noise_as_there_is_room_for(monkeypatch
     assert np.abs(np.corrcoef(noise.reshape(32, -1)) - np.eye(32)).max() < 0.06
     monkeypatch.setattr(pairing, "_COPIED_ROWS", 3 * 850)
     assert paired(problem, simulations).copies == 3
-    monkeypatch.setattr(pairing, "_COPIED_VALUES", 2 * 850 * OUTPUTS)
+    monkeypatch.setattr(pairing, "_COPIED_VALUES", 2 * 850 * (2 + OUTPUTS))
     assert paired(problem, simulations).copies == 2
     assert paired(replace(problem, noise=None), simulations).copies == 1
     unknown = replace(simulations, own=None)

@@ -476,7 +476,13 @@ def trained_on(kind: str, **given) -> TrainConfig:
 
 
 @pytest.mark.parametrize(
-    "kind", ["mlp", "conv1d", "recurrent", pytest.param("transformer", marks=pytest.mark.slow)]
+    "kind",
+    [
+        "mlp",
+        "conv1d",
+        pytest.param("recurrent", marks=pytest.mark.slow),
+        pytest.param("transformer", marks=pytest.mark.slow),
+    ],
 )
 def test_an_inverse_follows_series_of_every_length(lines, kind):
     """Its mean follows the exact one, and its spread falls with the length as the exact one's."""

@@ -286,7 +286,8 @@ def test_a_disk_too_small_for_the_mapped_files_is_found_beforehand(tmp_path, mon
     assert not list((tmp_path / "m").iterdir())
 
 
-@pytest.mark.parametrize("name", ["population", pytest.param("posterior", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["population", "posterior"])
 def test_a_run_that_may_hold_nothing_in_memory_gives_the_same_answer(name, tmp_path):
     problem, answers = CASES[name][0], []
     for place, memory in (("held", 2.0), ("streamed", 0.0)):

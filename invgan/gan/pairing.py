@@ -99,7 +99,7 @@ def under_noise(problem: Problem, simulations: Simulations, *, seed: int) -> lis
     seen = [training.y]
     if training.own is None or problem.noise is None or on_disk(training.y):
         return seen
-    n, width = training.y.shape
+    n, width = len(training.x), training.x.shape[1] + training.y.shape[1]
     room = min(_COPIED_ROWS // n, _COPIED_VALUES // (n * width), _MOST_COPIES)
     for state in np.random.SeedSequence([seed, 1]).generate_state(max(room - 1, 0)):
         seen.append(measure(problem, training.own, seed=int(state)))
