@@ -122,10 +122,11 @@ def distance_to_prior(
     if has_ties(simulations.x) or has_ties(simulations.y):
         return []
     rows = _apart(problem, y, simulations, np.random.default_rng(seed))[:_DIVERGENCE_ROWS]
-    if len(np.unique(y[rows], axis=0)) < _FEWEST_MEMBERS:
+    members = len(np.unique(y[rows], axis=0))
+    if members < _FEWEST_MEMBERS:
         return []
     of_x, of_y = _divergence(x[rows], simulations.x), _divergence(y[rows], simulations.y)
-    distinct = min(len(np.unique(y[rows], axis=0)), len(simulations))
+    distinct = min(members, len(simulations))
     gap, limit = abs(of_x - of_y), _KL + 0.1 * abs(of_y) + 3 / math.sqrt(distinct)
     return [
         Measure("KL(P_X || q)", None, of_x, float("nan"), True, "nats from prior to answer"),

@@ -82,12 +82,10 @@ def simulate(
             failed, records = simulations.failed, simulations.failures
             check_failures(problem, failed, records, n, n, max_failures)
             return replace(simulations, info=found | simulations.info)
-        if stored.nbytes > 1e9 * memory:
-            simulations = stored.mapped(f"{store}-mapped")
-            simulations.info.update(found)
-            return simulations
-        simulations = stored.load()
-        own = own_outputs(problem, simulations.y, stored.places, seed=_seeds(seed)[1])
+        small, own = stored.nbytes <= 1e9 * memory, None
+        simulations = stored.load() if small else stored.mapped(f"{store}-mapped")
+        if small:
+            own = own_outputs(problem, simulations.y, stored.places, seed=_seeds(seed)[1])
         return replace(simulations, info=simulations.info | found, own=own)
     started = time.perf_counter()
     draws_seed, noise_seed = _seeds(seed)
@@ -110,6 +108,7 @@ def simulate(
     }
     if len(failed):
         x, y = x[good], y[good]
+    # Not from the runs themselves, so that a store gives the same to the last digit.
     own = own_outputs(problem, y, np.flatnonzero(good), seed=noise_seed)
     return Simulations(x, y, problem.prior.names, problem.outputs, failed, info, records, own=own)
 
