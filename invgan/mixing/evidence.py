@@ -22,7 +22,8 @@ exact A it is constant. Any error that is a function of x times one of y leaves 
 Few rows must stand for many, since the matrix has a column for each. The rows are dealt at random
 into five parts, and each part is thinned to rows that are spread evenly: it is halved along its
 widest column again and again, and one row of every last cell is taken. Parts are never mixed, so
-that any four of them are a fit that knows nothing of the fifth.
+that any four of them are a fit that knows nothing of the fifth. In few dimensions the inverse is
+asked for a sixteenth of the columns, and the others lie between those (`invgan.mixing.between`).
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from invgan.errors import CorrectionError
+from invgan.mixing.between import columns_between
 from invgan.observations import Table
 from invgan.problem import Problem
 
@@ -53,7 +55,7 @@ Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
 PARTS = 5
-_ROWS_OF_A_LAW, _AT_ONCE = 20_000, 65_536
+_ROWS_OF_A_LAW, _AT_ONCE, _BETWEEN = 20_000, 65_536, 16
 _BALANCING, _LARGEST_FACTOR, _LEAST_MEAN = 30, 5.0, 1e-30
 
 
@@ -80,16 +82,22 @@ class Rows:
         all: every row of a table, or many of a law, shape (R, L).
         nodes: which of them stand for the others, shape (M,).
         part: the part, 0 to 4, that each of the nodes belongs to, shape (M,).
+        asked: the nodes, by their place among them, whose columns the inverse is asked for.
     """
 
     all: Array
     nodes: Indices
     part: Indices
+    asked: Indices
 
     @property
     def y(self) -> Array:
         """The nodes themselves, shape (M, L)."""
         return self.all[self.nodes]
+
+    def only(self, some: Indices) -> Rows:
+        """Some of the nodes, by their place among them, all of which are asked for."""
+        return Rows(self.all, self.nodes[some], self.part[some], np.arange(len(some)))
 
 
 @dataclass(frozen=True)
@@ -110,13 +118,17 @@ class Evidence:
 
 
 def choose_rows(problem: Problem, most: int, rng: np.random.Generator) -> Rows:
-    """The observed rows, and at most about so many of them (five at least) as nodes."""
+    """The observed rows, and nodes: at most about so many (five at least) that are asked for."""
     seen = problem.observations
     rows = seen.rows if isinstance(seen, Table) else seen.representative(_ROWS_OF_A_LAW, rng)
     scaled = _scaled(rows)
     dealt = np.array_split(rng.permutation(len(rows)), PARTS)
-    thinned = [_spread(scaled, part, max(most // PARTS, 1), rng) for part in dealt]
-    return Rows(rows, np.concatenate(thinned), np.repeat(range(PARTS), list(map(len, thinned))))
+    each = max(most // PARTS, 1)
+    thinned = [_spread(scaled, part, _BETWEEN * each, rng) for part in dealt]
+    nodes = np.concatenate(thinned)
+    asked = _spread(scaled[nodes], np.arange(len(nodes)), PARTS * each, rng)
+    part = np.repeat(range(PARTS), list(map(len, thinned)))
+    return Rows(rows, nodes, part, np.sort(asked))
 
 
 def _spread(rows: Array, among: Indices, count: int, rng: np.random.Generator) -> Indices:
@@ -157,25 +169,28 @@ def weigh(
     Args:
         inverse: of the likelihood ratios.
         x: candidates, shape (N, D).
-        rows: the observed rows and their nodes, N * M evaluations in all.
+        rows: the observed rows and their nodes; N evaluations for each that is asked for.
         advance: called with the number of candidates done.
 
     Raises:
         CorrectionError: no candidate explains any row.
     """
-    ratios, log_top = _ratios(inverse, x, rows.y, advance)
-    reached = np.isfinite(log_top)
+    logs = _logs(inverse, x, rows.y[rows.asked], advance)
+    reached = np.isfinite(logs).any(axis=0)
     if not reached.any():
         raise CorrectionError("the inverse gives no candidate any likelihood for any observed row")
-    part = rows.part[reached]
-    evidence = Evidence(x, ratios[:, reached], log_top[reached], part)
-    return evidence, Rows(rows.all, rows.nodes[reached], part)
+    scaled = _scaled(rows.y)
+    filled = columns_between(logs, scaled[rows.asked], scaled) if reached.all() else None
+    if filled is None:
+        rows, filled = rows.only(rows.asked[reached]), logs[:, reached]
+    return Evidence(x, *_relative(filled), rows.part), rows
 
 
 def normalise(
     inverse: Likelihood,
     evidence: Evidence,
     y: Array,
+    columns: int,
     rng: np.random.Generator,
     advance: Callable[[int], None],
 ) -> Evidence:
@@ -185,13 +200,34 @@ def normalise(
         inverse: of the likelihood ratios.
         evidence: of candidates from the averaged posterior.
         y: the model's outputs for draws of the averaged posterior, shape (n, L).
-        rng: of the choice of as many of them as the evidence has rows.
+        columns: how many of them are used; N evaluations for each.
+        rng: of their choice.
         advance: called with the number of candidates done.
     """
-    chosen = _spread(_scaled(y), np.arange(len(y)), len(evidence.part), rng)
-    ratios, log_top = _ratios(inverse, evidence.x, y[chosen], advance)
-    factor = _balanced(ratios[:, np.isfinite(log_top)])
+    scaled = _scaled(y)
+    chosen = _spread(scaled, np.arange(len(y)), _BETWEEN * columns, rng)
+    asked = chosen[_spread(scaled[chosen], np.arange(len(chosen)), columns, rng)]
+    logs = _logs(inverse, evidence.x, y[asked], advance)
+    reached = np.isfinite(logs).any(axis=0)
+    filled = columns_between(logs, scaled[asked], scaled[chosen]) if reached.all() else None
+    ratios, _ = _relative(logs[:, reached] if filled is None else filled)
+    factor = _agreed(*(_balanced(ratios[:, half::2]) for half in (0, 1)))
     return replace(evidence, ratios=(evidence.ratios * factor[:, None]).astype(np.float32))
+
+
+def _agreed(one: Array, other: Array) -> Array:
+    """One factor for each candidate from two estimates of it, (N,) each.
+
+    Each rests on outputs of its own, so that noise does not correlate and what is wrong with the
+    likelihood does. The mean of their logarithms is shrunk to its share of what is no noise
+    (Spearman 1910, Brown 1910).
+    """
+    logs = np.log(np.stack([one, other]))
+    if not logs.std(axis=1).all():
+        return np.ones(len(one))
+    alike = max(float(np.corrcoef(logs)[0, 1]), 0.0)
+    mean = logs.mean(axis=0)
+    return np.asarray(np.exp(2 * alike / (1 + alike) * (mean - mean.mean())), float)
 
 
 def _balanced(ratios: NDArray[np.float32]) -> Array:
@@ -205,10 +241,10 @@ def _balanced(ratios: NDArray[np.float32]) -> Array:
     return np.asarray(rows, float)
 
 
-def _ratios(
+def _logs(
     inverse: Likelihood, x: Array, y: Array, advance: Callable[[int], None]
-) -> tuple[NDArray[np.float32], Array]:
-    """A(x_i, y_j), each column divided by its largest entry, and the logarithms of those (M,)."""
+) -> NDArray[np.float32]:
+    """Log A(x_i, y_j), shape (N, M); minus infinity where it is not finite."""
     logs, step = np.empty((len(x), len(y)), np.float32), max(1, _AT_ONCE // len(y))
     for start in range(0, len(x), step):
         some = x[start : start + step]
@@ -216,6 +252,14 @@ def _ratios(
         block = np.where(np.isfinite(block), block, -np.inf)
         logs[start : start + step] = block.reshape(len(some), -1)
         advance(min(start + step, len(x)))
+    return logs
+
+
+def _relative(logs: NDArray[np.float32]) -> tuple[NDArray[np.float32], Array]:
+    """A(x_i, y_j), each column divided by its largest entry, and the logarithms of those (M,).
+
+    The logarithms (N, M) themselves are overwritten.
+    """
     log_top = logs.max(axis=0)
     np.exp(logs - np.where(np.isfinite(log_top), log_top, 0), out=logs)
     return logs, log_top.astype(float)

@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 
 from invgan.errors import CorrectionError, InputError
 from invgan.mixing.agreement import Agreement, agreement
+from invgan.mixing.between import MOST_OUTPUTS
 from invgan.mixing.draws import draw
 from invgan.mixing.evidence import (
     Evidence,
@@ -56,7 +57,7 @@ __all__ = ["iterate"]
 
 Array = NDArray[np.float64]
 
-_CANDIDATES_A_ROW, _MOST_CANDIDATES = 8, 4
+_CANDIDATES_A_ROW, _WHERE_ROWS_LIE_BETWEEN, _MOST_CANDIDATES = 8, 32, 4
 _FEWEST_DRAWS, _FEWEST_PAIRS = 20, 10_000
 _LARGEST_CHANGE = 10.0
 
@@ -170,8 +171,9 @@ def iterate(
     Other Args:
         seed: of everything random.
         rounds: most proposals after the averaged posterior.
-        pairs: most evaluations of the likelihood ratio, 4 bytes of memory each: by default of
-            700 observed rows and 700 outputs, evenly chosen, with 5700 candidates.
+        pairs: most evaluations of the likelihood ratio: by default of 350 observed rows and 350
+            outputs, evenly chosen, with 11300 candidates; of more than six outputs 700 and 5700.
+            Four bytes of memory each, and sixteen times as much where rows between those are used.
         progress: called with (done, total), candidates and model runs together.
 
     Returns:
@@ -187,8 +189,10 @@ def iterate(
     """
     _check(problem, n, rounds, pairs)
     started, rng = time.perf_counter(), np.random.default_rng(seed)
-    rows = choose_rows(problem, int(math.sqrt(pairs / 2 / _CANDIDATES_A_ROW)), rng)
-    wanted = min(pairs // 2 // len(rows.nodes), _MOST_CANDIDATES * n)
+    between = len(problem.outputs) <= MOST_OUTPUTS
+    each = _WHERE_ROWS_LIE_BETWEEN if between else _CANDIDATES_A_ROW
+    rows = choose_rows(problem, int(math.sqrt(pairs / 2 / each)), rng)
+    wanted = min(pairs // 2 // len(rows.asked), _MOST_CANDIDATES * n)
     x = draw_candidates(problem, inverse, wanted, rng)
     bench = _Bench(problem, inverse, n, rounds, len(x), progress)
     evidence, rows = weigh(inverse, x, rows, bench.advance)
@@ -219,8 +223,9 @@ def _rounds(
     tried = [bench.judge(0, evidence.x, averaged(evidence), rows, rng)]
     before = bench.candidates + bench.n
     evidence = normalise(
-        bench.inverse, evidence, tried[0].y, rng, lambda done: bench.advance(before + done)
-    )
+        bench.inverse, evidence, tried[0].y, len(rows.asked), rng,
+        lambda done: bench.advance(before + done),
+    )  # fmt: skip
     counts = good = r = np.ones(len(rows.nodes))
     least, power = math.inf, 1.0
     outputs: list[Array] = []

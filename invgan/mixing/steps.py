@@ -18,8 +18,9 @@ where a factor of y alone in A cancels. The counts v_j are one where A is the mo
 end the answer shrinks to a few atoms that suit these rows. So the rows are dealt into five parts;
 for each, the steps go on with the other four, and the mean ``log p_k(y)`` of the part that they do
 not see is recorded. With all rows as many steps are taken as bring its mean over all parts to its
-largest value, or so near (0.0002 nats) that it does not matter. Fewer leave the answer wider than
-the data show, more fit their noise; and none is taken that leaves the candidates worth less than
+largest value, or so near that it does not matter (0.0002 nats, or a four-hundredth of what all
+steps have won). Fewer leave the answer wider than the data show, more fit their noise and that of
+the candidates, which the parts share; and none is taken that leaves the candidates worth less than
 5 % of their number. The first steps move what the data say most about, later ones what they hardly
 see (a deconvolution): stopping holds near the prior what the data do not determine.
 """
@@ -39,7 +40,7 @@ __all__ = ["Mixture", "averaged", "maximise"]
 Array = NDArray[np.float64]
 
 _MOST_STEPS, _SPARE_STEPS, _PATIENCE = 400, 10, 1.5
-_NO_MATTER, _SMALLEST_SHARE = 2e-4, 0.05
+_NO_MATTER, _SMALL_PART, _SMALLEST_SHARE = 2e-4, 1 / 400, 0.05
 _LEAST = 1e-30
 
 
@@ -85,7 +86,8 @@ def maximise(evidence: Evidence, counts: Array) -> Mixture:
         late = step > _PATIENCE * int(np.argmax(heldout)) + _SPARE_STEPS
         if late or effective_share(weights[:, -1]) < _SMALLEST_SHARE:
             break
-    best = int(np.argmax(np.array(heldout) >= max(heldout) - _NO_MATTER))
+    spare = max(_NO_MATTER, _SMALL_PART * (max(heldout) - heldout[0]))
+    best = int(np.argmax(np.array(heldout) >= max(heldout) - spare))
     return Mixture(path[best], best + 1, heldout[best] - heldout[0])
 
 
