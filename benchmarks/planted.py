@@ -14,7 +14,8 @@ The lies, in units of the exact answer for the same outputs unless said otherwis
 - no inverse, right inverse: the same lies where none is shown, or where the inverse shown is exact
   and only the draws are wrong;
 - other model: the observation comes from elsewhere: ten times as large, of a relation between
-  outputs that the model does not have, or repeats with five times the noise.
+  outputs that the model does not have (and as improbable as 1 in 10,000 by the exact law of the
+  Gaussian model's outputs), or repeats with five times the noise.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ Conditional = Callable[..., Array]
 
 _BANK = 2_000_000
 _ROUNDS = 300  # after which outputs that no parameter of the square gives are given up
+_NO_CHANCE = 1e-4  # of an observation that is said to be of another model
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,7 @@ def gaussian(width: int, outputs: int) -> Case:
     covariance = np.linalg.inv(np.eye(width) + A.T @ A / 0.09)
     root = np.linalg.cholesky(covariance)
     spread = np.sqrt(np.diag(A @ A.T) + 0.09)
+    marginal = np.linalg.inv(A @ A.T + 0.09 * np.eye(outputs))
 
     def law(y: Array, rng: Rng, fault: Fault) -> Array:
         x = y @ A @ covariance / 0.09 + fault.width * rng.normal(size=(len(y), width)) @ root.T
@@ -126,7 +129,11 @@ def gaussian(width: int, outputs: int) -> Case:
         return x
 
     def other(rng: Rng) -> Array:
-        return spread * rng.normal(size=outputs) * (1 if outputs > width else 10)
+        # One in ten of such observations is one that the model makes itself.
+        while True:
+            y = spread * rng.normal(size=outputs) * (1 if outputs > width else 10)
+            if stats.chi2.sf(y @ marginal @ y, outputs) < _NO_CHANCE:
+                return np.asarray(y)
 
     lies = {"wide": Fault(1.4), "narrow": Fault(0.7), "biased": Fault(bias=0.5)}
     prior = MultivariateNormal(np.zeros(width), np.eye(width))
