@@ -35,6 +35,7 @@ __all__ = [
     "c2st",
     "energy_distance",
     "has_ties",
+    "in_range",
     "intrinsic_dimension",
     "kl_divergence",
     "kolmogorov_smirnov",
@@ -122,8 +123,22 @@ def kl_divergence(
     return float((dimension or a.shape[1]) * ratio + np.log(len(b) / (len(a) - 1)))
 
 
-def has_ties(cloud: Array) -> bool:
-    """Whether rows (n, L) have no density: a column that varies repeats one value in a hundred."""
+def in_range(cloud: Array, about: Array) -> NDArray[np.bool_]:
+    """Which rows (n, L) lie between the least and largest values of others (m, L); NaN does."""
+    least, most = np.fmin.reduce(about), np.fmax.reduce(about)
+    return np.asarray(~((cloud < least) | (cloud > most)).any(axis=1))
+
+
+def has_ties(cloud: Array, about: Array | None = None) -> bool:
+    """Whether rows (n, L) have no density: a column that varies repeats one value in a hundred.
+
+    Args:
+        cloud: the rows.
+        about: rows (m, L) in whose range it is asked, by default everywhere: what repeats
+            elsewhere (all that stay at a threshold) leaves a density here.
+    """
+    if about is not None:
+        cloud = cloud[in_range(cloud, about)]
     for column in cloud.T:
         told = column[~np.isnan(column)]
         if 1 < len(np.unique(told)) < (1 - _TIED) * len(told):

@@ -96,7 +96,7 @@ def explained(problem: Problem, simulations: Simulations, *, seed: int = 0) -> l
     enough = problem.question == "population" and len(rows) >= _FEWEST_ROWS
     if (
         enough
-        and not has_ties(simulations.y)
+        and not has_ties(simulations.y, rows)
         and len(shares) <= _FEW_OUTPUTS
         and _can_tell(rows, simulations)
     ):

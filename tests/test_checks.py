@@ -17,6 +17,7 @@ from invgan.checks.population import against_simulations, distance_to_prior
 from invgan.correction import correct, push_forward
 from invgan.errors import InputError, OutsideError
 from invgan.health import FAILURES, Health
+from invgan.mcmc import run_mcmc
 from invgan.observations import Table
 from invgan.predictability import check_predictability, explained
 from invgan.priors import Prior
@@ -634,6 +635,28 @@ def test_exact_draws_of_outputs_that_repeat_values_pass(
     found = validate(problem, draws(truth[2000:4000]), simulations=simulations, seed=1)
     assert found.verdict == "consistent", found.reasons
     assert all(np.isfinite(m.value) or m.passed for m in found.measures)
+
+
+def test_values_that_repeat_far_from_the_observations_take_no_check_away() -> None:
+    """A threshold keeps half of the prior's outputs; the others have a density."""
+
+    def model(x: np.ndarray) -> np.ndarray:
+        total, difference = x.sum(axis=1), x[:, 0] - x[:, 1]
+        return np.stack([np.maximum(total, 0), difference], axis=1)
+
+    prior = Prior(x1=stats.norm(), x2=stats.norm())
+    y = stats.norm([2, 0], 0.3).rvs((3500, 2), random_state=np.random.default_rng(3))
+    x = np.stack([y[:, 0] + y[:, 1], y[:, 0] - y[:, 1]], axis=1) / 2
+    for rows, told in ((y[:1500], True), (np.vstack([y[:1500], [[0, 0]]]), False)):
+        problem = Problem(model, prior, rows)
+        simulations = simulate(problem, 8000, seed=1)
+        found = validate(problem, draws(x[1500:]), simulations=simulations, seed=1)
+        assert found.verdict == "consistent", found.reasons
+        mass = [m for m in found.measures if m.name == "explained mass"]
+        assert bool(mass) == told
+        assert found["KL gap"] < 0.2
+        chain = run_mcmc(problem, simulations, walkers=8, steps=40)
+        assert ("repeated" in chain.info["message"]) != told
 
 
 def test_one_observed_value_is_judged_without_a_distance_from_the_prior() -> None:

@@ -20,6 +20,7 @@ from invgan.metrics import (
     c2st,
     energy_distance,
     has_ties,
+    in_range,
     intrinsic_dimension,
     kl_divergence,
     kolmogorov_smirnov,
@@ -114,18 +115,24 @@ def distance_to_prior(
 ) -> list[Measure]:
     """KL(P_X || q) against KL(P_Y || q_Y), where nearest neighbours can estimate both.
 
-    They cannot where values are repeated, as those of discrete or clipped outputs are, nor by few
-    observed members.
+    They cannot where values about the answer are repeated, as those of discrete or clipped outputs
+    are, nor by few observed members. Where they are repeated elsewhere, simulations with outputs in
+    the range of the answer's are the prior, whose share of all is known.
     """
     if max(x.shape[1], y.shape[1]) > _FEW_DIMENSIONS:
         return []
-    if has_ties(simulations.x) or has_ties(simulations.y):
+    near = np.full(len(simulations), True)
+    if has_ties(simulations.y):
+        near = in_range(simulations.y, y)
+    prior_x, prior_y = simulations.x[near], simulations.y[near]
+    if not near.any() or has_ties(prior_x) or has_ties(prior_y):
         return []
     rows = _apart(problem, y, simulations, np.random.default_rng(seed))[:_DIVERGENCE_ROWS]
     members = len(np.unique(y[rows], axis=0))
     if members < _FEWEST_MEMBERS:
         return []
-    of_x, of_y = _divergence(x[rows], simulations.x), _divergence(y[rows], simulations.y)
+    beyond = -math.log(near.mean())
+    of_x, of_y = (beyond + _divergence(*some) for some in ((x[rows], prior_x), (y[rows], prior_y)))
     distinct = min(members, len(simulations))
     gap, limit = abs(of_x - of_y), _KL + 0.1 * abs(of_y) + 3 / math.sqrt(distinct)
     return [

@@ -30,6 +30,7 @@ __all__ = ["run_mcmc", "suitable_walkers"]
 Array = NDArray[np.float64]
 
 _WALKERS = 64
+_ROWS = 2000
 _MOST_NUMBERS = 2**23
 
 
@@ -135,7 +136,8 @@ def _baseless(problem: Problem, simulations: Simulations) -> str:
     if problem.question == "posterior":
         return ""
     varying = int((np.ptp(simulations.y, axis=0) > 0).sum())
-    if has_ties(simulations.y):
+    seen = problem.observations.representative(_ROWS, np.random.default_rng(0))
+    if has_ties(simulations.y, seen):
         return (
             "values of the outputs are repeated, so that they have no density for MCMC to start "
             "from: do not trust this chain"

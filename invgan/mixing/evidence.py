@@ -205,14 +205,22 @@ def normalise(
         advance: called with the number of candidates done.
     """
     scaled = _scaled(y)
-    chosen = _spread(scaled, np.arange(len(y)), _BETWEEN * columns, rng)
-    asked = chosen[_spread(scaled[chosen], np.arange(len(chosen)), columns, rng)]
+    chosen = rng.permutation(_spread(scaled, np.arange(len(y)), _BETWEEN * columns, rng))
+    asked = rng.permutation(_spread(scaled, chosen, columns, rng))
     logs = _logs(inverse, evidence.x, y[asked], advance)
+    factor = _agreed(*_factors(logs, scaled[asked], scaled[chosen]))
+    return replace(evidence, ratios=evidence.ratios * factor.astype(np.float32)[:, None])
+
+
+def _factors(logs: NDArray[np.float32], asked: Array, chosen: Array) -> tuple[Array, Array]:
+    """Two factors for each candidate, from two halves of the outputs, in random order."""
     reached = np.isfinite(logs).any(axis=0)
-    filled = columns_between(logs, scaled[asked], scaled[chosen]) if reached.all() else None
-    ratios, _ = _relative(logs[:, reached] if filled is None else filled)
-    factor = _agreed(*(_balanced(ratios[:, half::2]) for half in (0, 1)))
-    return replace(evidence, ratios=(evidence.ratios * factor[:, None]).astype(np.float32))
+    filled = columns_between(logs, asked, chosen) if reached.all() else None
+    if filled is None:
+        filled = logs[:, reached]
+    ratios, _ = _relative(filled)
+    half = ratios.shape[1] // 2
+    return _balanced(ratios[:, :half]), _balanced(ratios[:, half:])
 
 
 def _agreed(one: Array, other: Array) -> Array:
