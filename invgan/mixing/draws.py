@@ -4,7 +4,8 @@ A matrix of likelihood ratios has room for few candidates, and their weights kee
 dimensions the log-weight is a smooth function of x, smoother than the likelihood, and known without
 noise: cubic radial basis functions on a quadratic, through the nearest candidates, give it at fresh
 draws of the inverse. Whether they do is tried first: the weights that they give to candidates that
-were left out must be within a total variation of 0.2 of their own.
+were left out must be within a total variation of 0.3 of their own; the model judges the draws in
+any case, and repeats of few candidates are the alternative.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ __all__ = ["draw"]
 
 Array = NDArray[np.float64]
 
-_FAITHFUL, _SPARE, _MOST_FRESH = 0.2, 1.2, 10
+_FAITHFUL, _SPARE, _MOST_FRESH = 0.3, 1.2, 10
 _NEIGHBOURS, _MOST_DIMENSIONS, _FEWEST_CANDIDATES = 60, 6, 500
 _LEAST_LOG_WEIGHT = -30.0
 
