@@ -129,7 +129,7 @@ def gaussian(width: int, outputs: int) -> Case:
         return x
 
     def other(rng: Rng) -> Array:
-        # One in ten of such observations is one that the model makes itself.
+        # Of another relation, one in ten is an observation that the model makes itself.
         while True:
             y = spread * rng.normal(size=outputs) * (1 if outputs > width else 10)
             if stats.chi2.sf(y @ marginal @ y, outputs) < _NO_CHANCE:

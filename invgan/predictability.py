@@ -18,7 +18,7 @@ from scipy.spatial import cKDTree
 
 from invgan.density import fit_density, observed_log_prob
 from invgan.errors import OutsideError
-from invgan.metrics import has_ties
+from invgan.metrics import has_ties, in_range
 from invgan.observations import Table
 from invgan.problem import Problem
 from invgan.samples import Simulations
@@ -110,10 +110,8 @@ def _can_tell(rows: Array, simulations: Simulations) -> bool:
     Of observations much narrower than the prior's outputs, all rows know that they are reached, and
     the few that the mean is taken over may by chance miss them.
     """
-    low, high = _ends(rows)
     of_all, of_kept = (
-        int(np.sum(np.all((y >= low) & (y <= high), axis=1)))
-        for y in (simulations.y, simulations.selection.y)
+        int(in_range(y, rows).sum()) for y in (simulations.y, simulations.selection.y)
     )
     return of_kept >= _FEWEST_ROWS or of_all < _REACHED
 

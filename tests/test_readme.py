@@ -197,7 +197,7 @@ def test_the_numbers_of_the_method_are_the_defaults() -> None:
     from invgan.checks import consistency, levels, population, posterior
     from invgan.gan import course, judge, pairing
     from invgan.intervention import projection
-    from invgan.mixing import rounds, steps
+    from invgan.mixing import between, evidence, rounds, steps
     from invgan.rounds import budget, doubt
 
     text = " ".join((ROOT / "docs" / "method.md").read_text(encoding="utf-8").split())
@@ -247,6 +247,8 @@ def test_the_numbers_of_the_method_are_the_defaults() -> None:
     assert (train.patience, train.evaluations, train.focus) == (5, 12, 0.25)
     assert course._LEAD == 0.5  # "less than half the figure of the head alone"
     assert (course._WORSE, course._MISPLACED) == (1.1, 0.001)  # "0.001 nats and a tenth more"
+    assert (evidence._BETWEEN, between.MOST_OUTPUTS) == (16, 6)  # "sixteen times as many rows"
+    assert (steps._SMALL_PART, between._FAITHFUL) == (1 / 400, 0.05)  # "a four-hundredth"
     copies = pairing._MOST_COPIES, pairing._COPIED_ROWS, pairing._COPIED_VALUES // 10**6
     assert copies == (32, 262_144, 33)  # "up to 32 times", "262,144 pairs and 33 million numbers"
     assert judge._SIGNIFICANT == 2.0  # "two standard errors"

@@ -121,17 +121,15 @@ def distance_to_prior(
     """
     if max(x.shape[1], y.shape[1]) > _FEW_DIMENSIONS:
         return []
-    near = np.full(len(simulations), True)
-    if has_ties(simulations.y):
-        near = in_range(simulations.y, y)
+    near = in_range(simulations.y, y) if has_ties(simulations.y) else slice(None)
     prior_x, prior_y = simulations.x[near], simulations.y[near]
-    if not near.any() or has_ties(prior_x) or has_ties(prior_y):
+    if not len(prior_x) or has_ties(prior_x) or has_ties(prior_y):
         return []
     rows = _apart(problem, y, simulations, np.random.default_rng(seed))[:_DIVERGENCE_ROWS]
     members = len(np.unique(y[rows], axis=0))
     if members < _FEWEST_MEMBERS:
         return []
-    beyond = -math.log(near.mean())
+    beyond = math.log(len(simulations) / len(prior_x))
     of_x, of_y = (beyond + _divergence(*some) for some in ((x[rows], prior_x), (y[rows], prior_y)))
     distinct = min(members, len(simulations))
     gap, limit = abs(of_x - of_y), _KL + 0.1 * abs(of_y) + 3 / math.sqrt(distinct)
