@@ -180,7 +180,7 @@ def test_the_density_takes_matched_rows(inverse: Inverse) -> None:
 
 
 def test_no_head_has_no_density(problem: Problem) -> None:
-    config = TrainConfig(**{**QUICK, "head": "none", "judge": False})
+    config = TrainConfig(**{**QUICK, "head": "none", "judge": False, "members": 1})
     plain = train(problem, simulate(problem, 1000, seed=1), config, device="cpu")
     assert not plain.has_density
     with pytest.raises(InputError, match="train with another head"):

@@ -363,7 +363,7 @@ def test_repeats_of_one_experiment_sharpen_the_posterior() -> None:
 
     rows = np.array([[0.2], [1.4], [0.9], [1.5]])
     problem = Problem(noisy, Prior(x=stats.norm()), rows, stochastic=True, question="posterior")
-    settings = TrainConfig(**{**SMALL.model_dump(), "head": "gaussian"})
+    settings = TrainConfig(**{**SMALL.model_dump(), "head": "gaussian", "members": 1})
     inverse = train(problem, simulate(problem, 8000, seed=1), settings, seed=1, device="cpu")
     x = sample(inverse, problem.observations, 4000, seed=2).x
     assert x.mean() == pytest.approx(rows.sum() / 5, abs=0.1)

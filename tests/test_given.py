@@ -18,7 +18,9 @@ from invgan.settings import McmcConfig, SampleConfig, SimulateConfig, TrainConfi
 
 SETTINGS = ig.Settings(
     simulate=SimulateConfig(n=2000),
-    train=TrainConfig(head="linear", head_steps=150, steps=0, hidden=32, layers=2, evaluations=2),
+    train=TrainConfig(
+        head="linear", head_steps=150, steps=0, hidden=32, layers=2, evaluations=2, members=1
+    ),
     sample=SampleConfig(n=500),
     mcmc=McmcConfig(enabled=False),
 )
