@@ -178,7 +178,7 @@ def test_a_heavier_weight_stays_nearer_to_the_prior(
 ) -> None:
     means = []
     for weight in (0.1, 30.0):
-        config = RganConfig(**{**QUICK.__dict__, "weight": weight, "evaluations": 1, "steps": 120})
+        config = replace(QUICK, weight=weight, last_weight=weight, evaluations=1, steps=120)
         found = train_rgan(
             sum_problem, sum_simulations, config, differentiable=tensor_add, seed=1, device="cpu"
         )
@@ -268,6 +268,8 @@ def test_what_it_cannot_do_is_refused_at_the_door(
     twice = [Block((0,), Table(np.ones((30, 1)))), Block((0,), Table(np.ones((30, 1))))]
     with pytest.raises(InputError, match="share out the 1 output columns"):
         train_rgan(sum_problem, sum_simulations, blocks=twice)
+    with pytest.raises(InputError, match="must be positive"):
+        RganConfig(last_weight=0.0)
 
 
 def test_parameters_that_depend_on_each_other_still_do() -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from invgan.errors import InputError
 from invgan.gan.artefact import Kind
 from invgan.gan.device import choose_device, generator_on, to_array
 from invgan.gan.networks import Generator
@@ -38,7 +39,8 @@ class RganConfig:
         surrogate: ``"auto"`` takes the regression for a deterministic model, the flow else.
         surrogate_steps: most steps of its fit.
         steps: generator steps of the game.
-        weight: first weight w of the critic that holds x to the prior; falls to 2 % of it.
+        weight: first weight w of the critic that holds x to the prior.
+        last_weight: the weight that it falls to, by the same factor at each step.
         batch_size: rows in one step.
         learning_rate: of generator and critics.
         hidden: units in each hidden layer.
@@ -52,7 +54,8 @@ class RganConfig:
     surrogate: Literal["auto", "regression", "flow"] = "auto"
     surrogate_steps: int = 4000
     steps: int = 6000
-    weight: float = 0.1
+    weight: float = 10.0
+    last_weight: float = 0.1
     batch_size: int = 512
     learning_rate: float = 1e-3
     hidden: int = 128
@@ -61,6 +64,13 @@ class RganConfig:
     averaging: float = 0.999
     evaluations: int = 12
     patience: int = 5
+
+    def __post_init__(self) -> None:
+        if not (self.weight > 0 and self.last_weight > 0):
+            raise InputError(
+                "weight and last_weight must be positive, since the one falls to the other by a "
+                f"factor; got {self.weight} and {self.last_weight}"
+            )
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
-"""The game of the regularised generator: a critic of x, and one for each observed population."""
+"""The game of the regularised generator: a critic of (x, y), and one of each observed block."""
 
 from __future__ import annotations
 
 import copy
+import math
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ __all__ = ["RganStage"]
 
 _JUDGED = 4000
 _JUDGE_SEED = 13
+_AT_ONCE = 8192
 _BETAS = (0.0, 0.99)
 
 
@@ -29,9 +31,10 @@ class RganStage:
     """Plays the game of one generator against a critic of x and one critic for each block of y.
 
     Args:
-        surrogate: the differentiable model; it is not trained here.
+        surrogate: the differentiable model; it is not trained here. The first critic sees its
+            outputs beside the parameters, of the prior's draws as of the generator's.
         targets: for each block its columns and its observed rows t (N, len(columns)).
-        prior: draws of the prior (M, E), by which the parameter critic knows it.
+        prior: draws of the prior (M, E), by which the first critic knows it.
         config: settings.
         seed: of the weights.
         rng: of batches and noise, on the device.
@@ -54,11 +57,12 @@ class RganStage:
             targets,
             config,
         )
-        self._prior, self._device = prior, targets[0][1].device
+        self._device = targets[0][1].device
+        self._prior = torch.cat([self._joint(e, rng) for e in torch.split(prior, _AT_ONCE)])
         features = prior.shape[1]
         size, weights = (config.hidden, config.layers), torch.Generator().manual_seed(seed)
         self._generator = Generator(max(features, 4), 0, features, *size)
-        widths = [features, *(len(columns) for columns, _ in targets)]
+        widths = [self._prior.shape[1], *(len(columns) for columns, _ in targets)]
         self._critics = [Critic(width, 0, *size) for width in widths]
         for network in (self._generator, *self._critics):
             initialise(network, weights)
@@ -79,7 +83,7 @@ class RganStage:
     def step(self, step: int, record: bool) -> Tensor | None:
         """One step of every critic, then one of the generator, then the average."""
         factor = decay(step, self._config.steps)
-        rate, weight = self._config.learning_rate * factor, self._config.weight * factor
+        rate, weight = self._config.learning_rate * factor, self._weight(step)
         critics = self._critic_steps(rate)
         generator = self._generator_step(rate, weight)
         ours: list[Tensor] = list(self.kept.parameters())
@@ -92,8 +96,13 @@ class RganStage:
         shown = torch.tensor(weight, device=self._device)
         return torch.stack([*critics, *generator, shown]).detach()
 
+    def _weight(self, step: int) -> float:
+        """The weight w at a step, falling from the first to the last by the same factor at each."""
+        first, last = self._config.weight, self._config.last_weight
+        return first * math.pow(last / first, step / self._config.steps)
+
     def _critic_steps(self, rate: float) -> tuple[Tensor, Tensor]:
-        """Losses of the output critics, their mean, and of the parameter critic."""
+        """Losses of the output critics, their mean, and of the critic of (x, y)."""
         losses = []
         with torch.no_grad():
             fakes = self._fakes(self._generator)
@@ -130,10 +139,14 @@ class RganStage:
         return [rows[i] for i, rows in zip(picks, known, strict=True)]
 
     def _fakes(self, generator: Generator) -> list[Tensor]:
-        """A batch of draws, and each block of their outputs."""
+        """A batch of draws beside their outputs, and each block of the outputs."""
         e = draw(generator, self._config.batch_size, self.state.rng, self._device)
-        t = self._outputs(e, self.state.rng)
-        return [e, *(t[:, columns] for columns, _ in self._targets)]
+        both = self._joint(e, self.state.rng)
+        t = both[:, e.shape[1] :]
+        return [both, *(t[:, columns] for columns, _ in self._targets)]
+
+    def _joint(self, e: Tensor, rng: torch.Generator) -> Tensor:
+        return torch.cat([e, self._outputs(e, rng)], dim=1)
 
     def _outputs(self, e: Tensor, rng: torch.Generator) -> Tensor:
         n = torch.randn(len(e), self._surrogate.noise, generator=rng, device=e.device)
