@@ -35,7 +35,9 @@ def fingerprints(
     simulate = digest(
         base, repr((simulating.n, simulating.max_failures)), *map(repr, rounds), *made
     )
-    train = digest(simulate, learning)
+    # The regularised generator is held to the prior more where its draws will be corrected.
+    held = (settings.sample.correct,) if settings.train.method == "rgan" else ()
+    train = digest(simulate, learning, *map(repr, held))
     sample = digest(train, settings.sample.model_dump_json())
     likelihood = identity(problem.log_likelihood)
     mcmc = digest(simulate, settings.mcmc.model_dump_json(), repr(settings.sample.n), likelihood)

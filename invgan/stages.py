@@ -24,7 +24,6 @@ from invgan.models import held_against
 from invgan.problem import Problem
 from invgan.rounds import Confined, confined, learnable, sample_inside, simulate_rounds
 from invgan.samples import Samples, Simulations
-from invgan.settings import TrainConfig
 from invgan.simulation import check_repeatable, measure, run_model, runs_to_repeat, simulate
 from invgan.truncation import Truncated
 from invgan.validation import Validation
@@ -134,7 +133,7 @@ class Work:
         with self._bar("train") as advance:
             if chosen.method == "rgan":
                 return train_rgan(
-                    confined(self.problem, simulations), simulations, _regularised(chosen),
+                    confined(self.problem, simulations), simulations, self.regularised,
                     seed=seed, device=self.device, checkpoint=checkpoint, progress=advance,
                 )  # fmt: skip
             return train(
@@ -151,8 +150,7 @@ class Work:
     ) -> tuple[Samples, Samples]:
         """The answer and, before correction or iteration, the generator's draws."""
         here, n = confined(self.problem, simulations), self.settings.sample.n
-        population = here.question == "population"
-        correcting = self.settings.sample.correct and population and not here.random
+        population, correcting = here.question == "population", self._correcting
         with self._bar("sample") as advance:
             drawn = _drawn(here, inverse, int(_SPARE * n) if correcting else n, seed)
             raw = push_forward(here, drawn, seed=seed, progress=advance)
@@ -198,6 +196,20 @@ class Work:
                 found["answer"] = beside(found["answer"], found["mcmc"], comparison)
             advance(3, 3)
         return found, comparison
+
+    @property
+    def _correcting(self) -> bool:
+        """Whether draws will be weighed by their outputs."""
+        population = self.problem.question == "population"
+        return self.settings.sample.correct and population and not self.problem.random
+
+    @property
+    def regularised(self) -> RganConfig:
+        """The settings of the regularised generator among those of training."""
+        names = ("steps", "batch_size", "hidden", "layers", "gamma", "averaging", "evaluations",
+                 "patience")  # fmt: skip
+        found = RganConfig(**{name: getattr(self.settings.train, name) for name in names})
+        return found.to_be_corrected() if self._correcting else found
 
     def _bar(self, title: str) -> AbstractContextManager[Advance]:
         if self.progress is None:
@@ -245,13 +257,6 @@ def evidence(inverse: Inverse | PopulationGenerator, problem: Problem) -> dict[s
         "embed": inverse.embed if structured else None,
         "doubts": inverse.doubts,
     }
-
-
-def _regularised(config: TrainConfig) -> RganConfig:
-    """The settings of the regularised generator among those of training."""
-    names = ("steps", "batch_size", "hidden", "layers", "gamma", "averaging", "evaluations",
-             "patience")  # fmt: skip
-    return RganConfig(**{name: getattr(config, name) for name in names})
 
 
 def seconds_of(

@@ -19,6 +19,7 @@ from invgan.errors import InputError, ModelError, OutsideError
 from invgan.fingerprints import fingerprints
 from invgan.pipeline import Run
 from invgan.settings import McmcConfig, SampleConfig, SimulateConfig
+from invgan.stages import Work
 
 FILES = {
     "config.yml", "simulations", "simulations.json", "inverse.json", "inverse.safetensors",
@@ -437,6 +438,23 @@ def test_the_regularised_generator_answers_by_the_same_road(tmp_path: Path) -> N
     assert first.raw.info["method"] == "rgan"
     again = ig.solve(problem, tmp_path, settings=chosen)
     assert np.array_equal(again.samples.x, first.samples.x)
+
+
+def test_the_regularised_generator_knows_whether_its_draws_will_be_corrected() -> None:
+    """What holds it to the prior costs outputs that only a correction mends."""
+    problem = ig.Problem(add, ig.Prior(x1=stats.norm(), x2=stats.norm()), stats.norm(0.5, 0.8))
+    quick = settings(method="rgan", steps=2)
+    left = ig.Settings(**{**dict(quick), "sample": SampleConfig(n=100, correct=False)})
+    noisy = ig.Problem(
+        add, problem.prior, stats.norm(0.5, 0.8), noise={"normal": 0.1}, question="population"
+    )
+    assert fingerprints(problem, quick, 1)["train"] != fingerprints(problem, left, 1)["train"]
+    configs = [
+        Work(posed, chosen, "cpu", None).regularised
+        for posed, chosen in ((problem, quick), (problem, left), (noisy, quick))
+    ]
+    assert [round(c.weight, 6) for c in configs] == [10.0, 0.3, 0.3]
+    assert [round(c.last_weight, 6) for c in configs] == [0.1, 0.003, 0.003]
 
 
 def test_a_table_of_which_one_row_changed_is_another_problem() -> None:

@@ -200,6 +200,9 @@ def test_the_numbers_of_the_method_are_the_defaults() -> None:
     from invgan.mixing import between, evidence, rounds, steps
     from invgan.rounds import budget, doubt
 
+    free = ig.RganConfig()
+    held = free.to_be_corrected()
+    assert held.gamma == 10 * free.gamma  # "ten times `gamma`"
     text = " ".join((ROOT / "docs" / "method.md").read_text(encoding="utf-8").split())
     train = TrainConfig()
     for sentence in (
@@ -238,7 +241,8 @@ def test_the_numbers_of_the_method_are_the_defaults() -> None:
         f"leave more than {budget._SMALLEST_CUT:.0%} of".replace("%", " %"),
         f"within {projection._TOLERANCE} nats of the best",
         f"fewer than {projection._FEWEST_EFFECTIVE} simulations are refused",
-        f"small ({ig.RganConfig().weight})",
+        f"`w` falls from {held.weight:g} to {held.last_weight:g}, by the same factor",
+        f"`w` falls from {free.weight} to {free.last_weight}.",
         f"beyond all simulated values of a column | {predictability._LARGEST_SHARE:.0%} |".replace(
             "%", " %"
         ),

@@ -29,6 +29,7 @@ Progress = Callable[[int, int], None]
 
 _KIND = Kind("generator of a population", "rgan", 1, "train it first")
 _AT_ONCE = 8192
+_HELD, _SMOOTHER = 100 / 3, 10.0
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,8 @@ class RganConfig:
     surrogate: Literal["auto", "regression", "flow"] = "auto"
     surrogate_steps: int = 4000
     steps: int = 6000
-    weight: float = 10.0
-    last_weight: float = 0.1
+    weight: float = 0.3
+    last_weight: float = 0.003
     batch_size: int = 512
     learning_rate: float = 1e-3
     hidden: int = 128
@@ -71,6 +72,18 @@ class RganConfig:
                 "weight and last_weight must be positive, since the one falls to the other by a "
                 f"factor; got {self.weight} and {self.last_weight}"
             )
+
+    def to_be_corrected(self) -> Self:
+        """The same for draws that `invgan.correction.correct` will weigh by their outputs.
+
+        It mends outputs that are drawn to the prior's, and cannot move draws to where there are
+        none. So w is 33 times as large, which holds the parts of the answer that lie apart, and
+        the penalty 10 times as large, without which the draws then gather in ridges.
+        """
+        return replace(
+            self, weight=_HELD * self.weight, last_weight=_HELD * self.last_weight,
+            gamma=_SMOOTHER * self.gamma,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)

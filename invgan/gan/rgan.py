@@ -2,8 +2,8 @@
 
 A generator x = g(z) is taught by two critics at once (Parikh et al. 2022; Rumbell et
 al. 2023): one in output space, between f(g(z)) and the observations, with f the model or a learnt
-stand-in for it; and one in parameter space, between g(z) and draws of the prior. With the losses
-L_y and L_x that the critics give the generator, it minimises
+stand-in for it; and one that holds g(z) to draws of the prior. With the losses L_y and L_x that
+the critics give the generator, it minimises
 
     L_y + w L_x.
 
@@ -15,9 +15,14 @@ with the right push-forward, the data-consistent one has the smallest L_x: it is
 w. For a *stochastic* model the least L_x still chooses one law among those whose outputs agree with
 the observations, where averaging posteriors gives none.
 
+The critic of x is shown f(x) too, of both. It follows from x, so it changes none of this; but what
+tells the answer from the prior is a function of y, often a steep one, which would have to be learnt
+from x anew.
+
 A finite w is a compromise, and one with a bias: it draws the push-forward towards the prior's. So
-w is small, and falls with the learning rate to 2 % of its first value. The generator starts as the
-prior itself and so reaches the observations from there.
+w ends small. It begins large, and falls by the same factor at each step: the generator starts as
+the prior itself, and parts of the answer that lie apart must be held while the draws move to the
+observations, since no later step would find them again.
 
 Several populations that were observed apart (control and treated) have one output critic each: a
 `Block` names the columns and the observations of one. What minimises L_x is then near the
