@@ -90,7 +90,10 @@ class TrainConfig(Section):
         default=1, ge=1, description="critic steps from one penalty to the next, so much heavier"
     )
     gamma: float = Field(
-        default=0.05, ge=0, description="weight of the R1 and R2 gradient penalties"
+        default=0.05,
+        ge=0,
+        description="weight of the R1 and R2 gradient penalties; ten times as much for a rgan "
+        "whose draws are corrected",
     )
     lipschitz: float = Field(
         default=10.0, ge=0, description="weight of the interpolated gradient penalty"
