@@ -173,6 +173,21 @@ def test_a_differentiable_model_takes_the_place_of_the_learnt_one(
     assert {row["phase"] for row in found.history} == {"rgan"}
 
 
+def test_a_differentiable_model_may_have_weights_of_its_own(
+    sum_problem: Problem, sum_simulations: Simulations
+) -> None:
+    layer = torch.nn.Linear(2, 1, bias=False, dtype=torch.float64)
+    with torch.no_grad():
+        layer.weight.fill_(1.0)
+    quick = replace(QUICK, steps=20)
+    one, other = (
+        train_rgan(sum_problem, sum_simulations, quick, differentiable=f, seed=2, device="cpu")
+        for f in (layer, tensor_add)
+    )
+    assert np.allclose(one.sample(50, seed=1).x, other.sample(50, seed=1).x, atol=1e-3)
+    assert bool((layer.weight == 1).all())
+
+
 def test_a_heavier_weight_stays_nearer_to_the_prior(
     sum_problem: Problem, sum_simulations: Simulations
 ) -> None:

@@ -28,7 +28,7 @@ _BETAS = (0.0, 0.99)
 
 
 class RganStage:
-    """Plays the game of one generator against a critic of x and one critic for each block of y.
+    """Plays the game of one generator against a critic of (x, y) and one for each block of y.
 
     Args:
         surrogate: the differentiable model; it is not trained here. The first critic sees its
@@ -58,7 +58,9 @@ class RganStage:
             config,
         )
         self._device = targets[0][1].device
-        self._prior = torch.cat([self._joint(e, rng) for e in torch.split(prior, _AT_ONCE)])
+        with torch.no_grad():
+            parts = [self._joint(e, rng) for e in torch.split(prior, _AT_ONCE)]
+        self._prior = torch.cat(parts)
         features = prior.shape[1]
         size, weights = (config.hidden, config.layers), torch.Generator().manual_seed(seed)
         self._generator = Generator(max(features, 4), 0, features, *size)

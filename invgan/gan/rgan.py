@@ -107,7 +107,8 @@ def train_rgan(
     Other Args:
         blocks: populations that were observed apart, one critic each; by default all outputs
             together with the problem's observations.
-        differentiable: the model in torch, (n, D) -> (n, L), in the place of a learnt stand-in.
+        differentiable: the model in torch, (n, D) -> (n, L) of double precision, in the place of a
+            learnt stand-in.
         seed: of weights, batches and noise; the same seed gives the same result on one machine.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         checkpoint: a file for the state of training; where one of the same training lies there,
@@ -130,7 +131,8 @@ def train_rgan(
     rows = [_rows(block.observations, rng) for block in chosen]
     scale = TargetScale.fit(simulations.training.y, _by_column(chosen, rows))
     parameters = ParameterScaling.fit(problem.prior, rng)
-    known = None if differentiable is None else differentiable(to_tensor(simulations.x[:64], place))
+    few = torch.as_tensor(simulations.x[:64], dtype=torch.float64, device=place)
+    known = None if differentiable is None else differentiable(few)
     asked = [
         seed, place.type, problem.random, parameters.to_dict(), [block.columns for block in chosen],
         None if known is None else known.tolist(),
@@ -144,7 +146,8 @@ def train_rgan(
             (list(block.columns), to_tensor(scale.columns(seen, block.columns), place))
             for block, seen in zip(chosen, rows, strict=True)
         ]
-        many = min(_PRIOR_DRAWS, max(_PRIOR_VALUES // parameters.dimension, config.batch_size))
+        width = parameters.dimension + len(simulations.outputs)
+        many = min(_PRIOR_DRAWS, max(_PRIOR_VALUES // width, config.batch_size))
         game = RganStage(
             surrogate,
             targets,
