@@ -131,7 +131,7 @@ def train_rgan(
     rows = [_rows(block.observations, rng) for block in chosen]
     scale = TargetScale.fit(simulations.training.y, _by_column(chosen, rows))
     parameters = ParameterScaling.fit(problem.prior, rng)
-    few = torch.as_tensor(simulations.x[:64], dtype=torch.float64, device=place)
+    few = torch.tensor(simulations.x[:64], dtype=torch.float64, device=place)
     known = None if differentiable is None else differentiable(few)
     asked = [
         seed, place.type, problem.random, parameters.to_dict(), [block.columns for block in chosen],
