@@ -33,6 +33,7 @@ from invgan.structure import filled
 
 __all__ = [
     "c2st",
+    "ends",
     "energy_distance",
     "has_ties",
     "in_range",
@@ -123,9 +124,14 @@ def kl_divergence(
     return float((dimension or a.shape[1]) * ratio + np.log(len(b) / (len(a) - 1)))
 
 
+def ends(cloud: Array) -> tuple[Array, Array]:
+    """Smallest and largest value of each column of rows (n, L); NaN where there is none."""
+    return np.fmin.reduce(cloud), np.fmax.reduce(cloud)
+
+
 def in_range(cloud: Array, about: Array) -> NDArray[np.bool_]:
     """Which rows (n, L) lie between the least and largest values of others (m, L); NaN does."""
-    least, most = np.fmin.reduce(about), np.fmax.reduce(about)
+    least, most = ends(about)
     return np.asarray(~((cloud < least) | (cloud > most)).any(axis=1))
 
 

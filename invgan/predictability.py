@@ -18,7 +18,7 @@ from scipy.spatial import cKDTree
 
 from invgan.density import fit_density, observed_log_prob
 from invgan.errors import OutsideError
-from invgan.metrics import has_ties, in_range
+from invgan.metrics import ends, has_ties, in_range
 from invgan.observations import Table
 from invgan.problem import Problem
 from invgan.samples import Simulations
@@ -50,7 +50,7 @@ def check_predictability(problem: Problem, simulations: Simulations, *, seed: in
     rows = _observed(problem, np.random.default_rng(seed))
     names = _columns(problem)
     _check_gaps(rows, simulations.y, names)
-    low, high = _ends(simulations.y)
+    low, high = ends(simulations.y)
     shares = _outside(rows, simulations.y)
     j = int(np.argmax(shares))
     if shares[j] > _LARGEST_SHARE:
@@ -158,11 +158,6 @@ def _nearest(cloud: Array, points: Array) -> Array:
     return np.sqrt(np.maximum(found, 0))
 
 
-def _ends(y: Array) -> tuple[Array, Array]:
-    """Smallest and largest value of each column; NaN where there is none."""
-    return np.fmin.reduce(y, axis=0), np.fmax.reduce(y, axis=0)
-
-
 def _outside(rows: Array, y: Array) -> Array:
     """Share of each column's rows (N, L) beyond all simulations (n, L); an absent value is not."""
     low, high = _reach(y, len(rows))
@@ -177,7 +172,7 @@ def _reach(y: Array, rows: int) -> tuple[Array, Array]:
     k-th after it, which leaves ``12 / ((k + 2) (k + 3) n)`` where tails fall as exponentials do,
     with the k that makes one false alarm in a hundred over all L columns.
     """
-    low, high = _ends(y)
+    low, high = ends(y)
     few = 1 / rows > _LARGEST_SHARE
     excess = 2 * y.shape[1] * rows / (_FALSE_ALARMS * len(y)) if few else 0
     if excess <= 1:
