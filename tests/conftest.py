@@ -15,7 +15,7 @@ from invgan.settings import TrainConfig
 from invgan.simulation import simulate
 
 SMALL = TrainConfig(
-    head="linear", head_steps=300, steps=60, hidden=32, layers=2, evaluations=3, batch_size=256
+    head="linear", head_steps=200, steps=60, hidden=32, layers=2, evaluations=2, batch_size=256
 )
 
 

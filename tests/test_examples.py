@@ -29,7 +29,7 @@ from invgan.samples import Samples
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SMALL = {
-    "simulate": {"n": 2000},
+    "simulate": {"n": 1000},
     "train": {"head_steps": 60, "steps": 40, "evaluations": 1, "hidden": 32},
     "sample": {"n": 500},
     "mcmc": {"walkers": 16, "steps": 60},

@@ -228,7 +228,7 @@ class KilledError(Exception):
     """Stands for a kill in mid-training."""
 
 
-@pytest.mark.parametrize("at", [110, 330])
+@pytest.mark.parametrize("at", [110, 230])
 def test_a_killed_training_goes_on_to_the_same_result(
     at: int,
     tmp_path: Path,

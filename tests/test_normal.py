@@ -27,7 +27,7 @@ def example() -> ModuleType:
 def test_the_script_learns_the_normal_law(
     example: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    arguments = ["--out", str(tmp_path), "--rows", "4000", "--epochs", "50", "--seeds", "1"]
+    arguments = ["--out", str(tmp_path), "--rows", "4000", "--epochs", "30", "--seeds", "1"]
     monkeypatch.setattr(sys, "argv", ["learn.py", *arguments])
     example.main()
     (found,) = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))

@@ -31,9 +31,9 @@ FILES = {
 
 def settings(**train: Any) -> ig.Settings:
     return ig.Settings(
-        simulate=SimulateConfig(n=4000),
+        simulate=SimulateConfig(n=2000),
         train=ig.TrainConfig(**{**SMALL.model_dump(), **train}),
-        sample=SampleConfig(n=2000),
+        sample=SampleConfig(n=1000),
         mcmc=McmcConfig(walkers=16, steps=150),
     )
 
@@ -94,14 +94,14 @@ def test_a_run_leaves_everything_in_its_folder(whole: tuple[Path, ig.Solution, i
     out, solution, rows = whole
     assert {path.name for path in out.iterdir()} == FILES
     assert solution.report == out / "report.html"
-    assert len(solution.samples) == 2000
+    assert len(solution.samples) == 1000
     assert np.allclose(solution.samples.y, add(solution.samples.x))
     assert solution.baseline is not None
     results = json.loads((out / "results.json").read_text())
     assert results["verdict"] == solution.validation.verdict
     history = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
     assert history == solution.inverse.history
-    assert rows == TWICE + 4000 + 3000 + solution.baseline.info["model_evaluations"]
+    assert rows == TWICE + 2000 + 1500 + solution.baseline.info["model_evaluations"]
     assert results["key"]["model_evaluations"] == rows
 
 
@@ -147,7 +147,7 @@ def test_a_run_stopped_after_any_stage_goes_on_from_there(
         (folder / name).unlink()
     resumed = run(problem, folder).solve()
     assert np.array_equal(resumed.samples.x, whole[1].samples.x)
-    done = {"simulate": TWICE + 4000, "train": TWICE + 4000, "mcmc": whole[2]}[after]
+    done = {"simulate": TWICE + 2000, "train": TWICE + 2000, "mcmc": whole[2]}[after]
     assert counted.rows == whole[2] - done
 
 
@@ -164,7 +164,7 @@ def test_ctrl_c_in_mid_training_keeps_what_is_done(
         def __exit__(self, *_: object) -> None: ...
 
         def advance(self, done: int, total: int) -> None:
-            if self.title == "train" and done > 200:
+            if self.title == "train" and done > 150:
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -49,9 +49,9 @@ def small_train(**given: Any) -> TrainConfig:
 
 def small_settings(**given: Any) -> Settings:
     usual = {
-        "simulate": SimulateConfig(n=4000),
+        "simulate": SimulateConfig(n=2000),
         "train": SMALL,
-        "sample": SampleConfig(n=1000),
+        "sample": SampleConfig(n=500),
         "mcmc": McmcConfig(walkers=16, steps=60),
     }
     return Settings(**usual | given)
@@ -73,8 +73,8 @@ def test_the_python_of_the_readme_runs(tmp_path: Path, capsys: pytest.CaptureFix
     names: dict[str, Any] = {}
     exec(compile(block, "README.md", "exec"), names)
     solution = names["solution"]
-    assert solution.samples.x.shape == (1000, 2)
-    assert solution.samples.y.shape == (1000, 1)
+    assert solution.samples.x.shape == (500, 2)
+    assert solution.samples.y.shape == (500, 1)
     assert capsys.readouterr().out.startswith(solution.validation.verdict)
     assert (tmp_path / "runs" / "readme" / "report.html").is_file()
 
