@@ -22,6 +22,7 @@ A head is a bijection ``u = T(e; y)`` that should make u standard normal whateve
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -92,20 +93,27 @@ class GaussianHead(nn.Module):
 
 
 class FlowHead(nn.Module):
-    """An autoregressive rational-quadratic spline flow."""
+    """An autoregressive rational-quadratic spline flow.
 
-    def __init__(
-        self, features: int, outputs: int, hidden: int, transforms: int, bins: int = 8
-    ) -> None:
+    Each transform sees the features in one of the orders, (E,) places of the features.
+    """
+
+    def __init__(self, orders: Sequence[Tensor], outputs: int, hidden: int, bins: int = 8) -> None:
         super().__init__()
-        self.flow: Any = zuko.flows.NSF(
-            features=features,
-            context=outputs,
-            transforms=transforms,
-            bins=bins,
-            hidden_features=(hidden, hidden),
-            activation=nn.SiLU,
+        features = len(orders[0])
+        splines = [
+            zuko.flows.MaskedAutoregressiveTransform(
+                features, outputs, order=order, univariate=zuko.transforms.MonotonicRQSTransform,
+                shapes=((bins,), (bins,), (bins - 1,)), hidden_features=(hidden, hidden),
+                activation=nn.SiLU,
+            )
+            for order in orders
+        ]  # fmt: skip
+        zero, one = torch.zeros(features), torch.ones(features)
+        base = zuko.flows.UnconditionalDistribution(
+            zuko.distributions.DiagNormal, zero, one, buffer=True
         )
+        self.flow: Any = zuko.flows.Flow(splines, base)
 
     def forward(self, e: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """U (n, E) and log |det du/de| (n,)."""
@@ -117,8 +125,26 @@ class FlowHead(nn.Module):
         return cast(Tensor, self.flow(y).transform.inv(u))
 
 
-def _small(features: int, outputs: int, hidden: int) -> FlowHead:
-    return FlowHead(features, outputs, hidden // 2, 2, bins=4)
+def _small(features: int, outputs: int, hidden: int, rng: torch.Generator) -> FlowHead:
+    return FlowHead(_orders(features, 2, rng), outputs, hidden // 2, bins=4)
+
+
+def _orders(features: int, transforms: int, rng: torch.Generator) -> list[Tensor]:
+    """Orders (E,) by turns random and the reverse of the one before.
+
+    In a pair of them each feature can depend on each other one. That the order in which the user
+    names parameters decides nothing is worth most where there are many: a chain of dependent ones,
+    taken as named, was the hardest of all to learn. One or two have no order but the two.
+    """
+    orders: list[Tensor] = []
+    for number in range(transforms):
+        if number % 2:
+            orders.append(features - 1 - orders[-1])
+        elif features <= 2:
+            orders.append(torch.arange(features))
+        else:
+            orders.append(torch.randperm(features, generator=rng))
+    return orders
 
 
 class RegressionHead(nn.Module):
@@ -153,9 +179,9 @@ class RegressionHead(nn.Module):
 class LinearHead(nn.Module):
     """A spline flow of the whitened residuals ``W (e - B y - b)`` of a linear regression."""
 
-    def __init__(self, features: int, outputs: int, hidden: int) -> None:
+    def __init__(self, features: int, outputs: int, hidden: int, rng: torch.Generator) -> None:
         super().__init__()
-        self.flow = _small(features, outputs, hidden)
+        self.flow = _small(features, outputs, hidden, rng)
         self.register_buffer("slope", torch.zeros(outputs, features))
         self.register_buffer("offset", torch.zeros(features))
         self.register_buffer("whiten", torch.eye(features))
@@ -202,17 +228,17 @@ Head = IdentityHead | GaussianHead | RegressionHead | LinearHead | FlowHead
 def build_head(
     kind: str, features: int, outputs: int, *, hidden: int, transforms: int, rng: torch.Generator
 ) -> Head:
-    """A head with weights drawn from rng alone; the global generator is left as it was."""
+    """A head with orders and weights drawn from rng alone; the global generator stays as it was."""
     head: Head = IdentityHead()
     with torch.random.fork_rng(devices=[]):
         if kind == "flow":
-            head = FlowHead(features, outputs, hidden, transforms)
+            head = FlowHead(_orders(features, transforms, rng), outputs, hidden)
         elif kind == "small":
-            head = _small(features, outputs, hidden)
+            head = _small(features, outputs, hidden, rng)
         elif kind == "regression":
             head = RegressionHead(features, outputs)
         elif kind == "linear":
-            head = LinearHead(features, outputs, hidden)
+            head = LinearHead(features, outputs, hidden, rng)
         elif kind == "gaussian":
             head = GaussianHead(features, outputs, hidden)
     initialise(head, rng)
