@@ -64,11 +64,12 @@ def exact(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("features", [1, 3])
-def test_a_linear_head_starts_at_the_regression(features: int) -> None:
+@pytest.mark.parametrize("kind", ["linear", "affine"])
+def test_a_linear_head_starts_at_the_regression(kind: str, features: int) -> None:
     y = torch.randn(20_000, 2, generator=rng())
     slope = torch.randn(2, features, generator=rng(1))
     e = 1 + y @ slope + 0.3 * torch.randn(20_000, features, generator=rng(2))
-    head = build_head("linear", features, 2, hidden=16, transforms=2, rng=rng(3))
+    head = build_head(kind, features, 2, hidden=16, transforms=2, rng=rng(3))
     head.fit(e[:10_000], y[:10_000])
     with torch.no_grad():
         found = log_prob(head, e[10_000:], y[10_000:]).mean().item()
@@ -79,6 +80,16 @@ def test_heldout_pairs_choose_the_head(inverse: Inverse) -> None:
     heads = inverse.info["heads"]
     assert set(heads) == {"linear", "small", "flow"}
     assert inverse.info["head"] == min(heads, key=heads.get) == "linear"
+
+
+@pytest.mark.parametrize(("features", "tried"), [(10, False), (11, True)])
+def test_of_many_parameters_an_affine_flow_is_tried_too(features: int, tried: bool) -> None:
+    prior = Prior(**{f"x{j}": stats.norm() for j in range(features)})
+    seen = np.zeros((1, features))
+    problem = Problem(lambda x: x, prior, seen, noise={"normal": SD}, question="posterior")
+    config = TrainConfig(head_steps=2, steps=0, evaluations=1, hidden=8, members=1, judge=False)
+    found = train(problem, simulate(problem, 800, seed=1), config, seed=1, device="cpu").info
+    assert ("affine" in found["heads"]) is tried
 
 
 @pytest.mark.slow

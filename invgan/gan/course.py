@@ -40,6 +40,7 @@ Trained = tuple[Member, Rows, dict[str, Any]]
 _LEAD = 0.5
 _WORSE, _MISPLACED = 1.1, 0.001
 _ENOUGH = 8192
+_MANY = 10
 
 
 @dataclass(frozen=True)
@@ -219,8 +220,10 @@ class Course:
         """The heads to fit. A regression on outputs needs all of them and no embedding."""
         if self.config.head != "auto":
             return (self.config.head,)
-        small = ("linear", "small") if self.config.embedding.kind == "none" else ("small",)
-        return (*small, "flow")
+        if self.config.embedding.kind != "none":
+            return ("small", "flow")
+        many = ("affine",) if self._sizes[0] > _MANY else ()
+        return ("linear", *many, "small", "flow")
 
     @property
     def _sizes(self) -> tuple[int, int]:

@@ -12,11 +12,14 @@ A head is a bijection ``u = T(e; y)`` that should make u standard normal whateve
   would draw one pixel after the other;
 - ``linear``: the residuals of a linear regression of e on y, whitened, then a small neural spline
   flow that starts as the identity: few data and many parameters ask for little else;
-- ``small``: the same small flow without the regression;
+- ``affine``: the same residuals, and a masked autoregressive flow (Papamakarios, Pavlakou and
+  Murray 2017) of five transforms, which learns where the mean and the width of each parameter lie
+  given those before it and no more: for many parameters;
+- ``small``: the small flow of splines without the regression;
 - ``flow``: a larger neural spline flow (Durkan et al. 2019), autoregressive, from the library
   zuko, for thin, folded and disconnected laws;
-- ``auto``: the one of the last three that held-out pairs like best, or, of fields,
-  the regression.
+- ``auto``: of linear, small and flow, and of many parameters affine, the one that held-out pairs
+  like best, or, of fields, the regression.
 """
 
 from __future__ import annotations
@@ -93,27 +96,32 @@ class GaussianHead(nn.Module):
 
 
 class FlowHead(nn.Module):
-    """An autoregressive rational-quadratic spline flow.
+    """An autoregressive flow of rational-quadratic splines, or of affine maps where bins is None.
 
     Each transform sees the features in one of the orders, (E,) places of the features.
     """
 
-    def __init__(self, orders: Sequence[Tensor], outputs: int, hidden: int, bins: int = 8) -> None:
+    def __init__(
+        self, orders: Sequence[Tensor], outputs: int, hidden: int, bins: int | None = 8
+    ) -> None:
         super().__init__()
         features = len(orders[0])
-        splines = [
+        affine = zuko.transforms.MonotonicAffineTransform
+        spline = zuko.transforms.MonotonicRQSTransform
+        univariate, shapes = (
+            (affine, ((), ())) if bins is None else (spline, ((bins,), (bins,), (bins - 1,)))
+        )
+        transforms = [
             zuko.flows.MaskedAutoregressiveTransform(
-                features, outputs, order=order, univariate=zuko.transforms.MonotonicRQSTransform,
-                shapes=((bins,), (bins,), (bins - 1,)), hidden_features=(hidden, hidden),
-                activation=nn.SiLU,
+                features, outputs, order=order, univariate=univariate, shapes=shapes,
+                hidden_features=(hidden, hidden), activation=nn.SiLU,
             )
             for order in orders
         ]  # fmt: skip
-        zero, one = torch.zeros(features), torch.ones(features)
         base = zuko.flows.UnconditionalDistribution(
-            zuko.distributions.DiagNormal, zero, one, buffer=True
+            zuko.distributions.DiagNormal, torch.zeros(features), torch.ones(features), buffer=True
         )
-        self.flow: Any = zuko.flows.Flow(splines, base)
+        self.flow: Any = zuko.flows.Flow(transforms, base)
 
     def forward(self, e: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """U (n, E) and log |det du/de| (n,)."""
@@ -177,11 +185,11 @@ class RegressionHead(nn.Module):
 
 
 class LinearHead(nn.Module):
-    """A spline flow of the whitened residuals ``W (e - B y - b)`` of a linear regression."""
+    """A flow of the whitened residuals ``W (e - B y - b)`` of a linear regression."""
 
-    def __init__(self, features: int, outputs: int, hidden: int, rng: torch.Generator) -> None:
+    def __init__(self, features: int, outputs: int, flow: FlowHead) -> None:
         super().__init__()
-        self.flow = _small(features, outputs, hidden, rng)
+        self.flow = flow
         self.register_buffer("slope", torch.zeros(outputs, features))
         self.register_buffer("offset", torch.zeros(features))
         self.register_buffer("whiten", torch.eye(features))
@@ -238,7 +246,10 @@ def build_head(
         elif kind == "regression":
             head = RegressionHead(features, outputs)
         elif kind == "linear":
-            head = LinearHead(features, outputs, hidden, rng)
+            head = LinearHead(features, outputs, _small(features, outputs, hidden, rng))
+        elif kind == "affine":
+            flow = FlowHead(_orders(features, 5, rng), outputs, hidden // 2, bins=None)
+            head = LinearHead(features, outputs, flow)
         elif kind == "gaussian":
             head = GaussianHead(features, outputs, hidden)
     initialise(head, rng)

@@ -165,7 +165,7 @@ def _head(found: Mapping[str, Any]) -> str:
         return f"The head start is the {kind} head."
     return (
         f"The head start is the {kind} head, which held-out pairs like better than "
-        f"{' and '.join(others)}."
+        f"{', '.join(others[:-1])}{' and ' * (len(others) > 1)}{others[-1]}."
     )
 
 

@@ -12,7 +12,7 @@ from invgan.settings.section import Section, SettingError
 __all__ = ["LABELLED", "PAIRED", "REGRESSED", "TrainConfig"]
 
 PAIRED = ("relativistic",)
-REGRESSED = ("linear", "regression")
+REGRESSED = ("linear", "affine", "regression")
 LABELLED = ("minimax", "nonsaturating", "least_squares")
 _HEAD_STEPS = 4000
 
@@ -28,10 +28,13 @@ class TrainConfig(Section):
         default_factory=EmbeddingConfig,
         description="the network that summarises structured outputs, trained with the head",
     )
-    head: Literal["auto", "flow", "small", "linear", "regression", "gaussian", "none"] = Field(
-        default="auto",
-        description="density fitted by likelihood before the game; auto: linear, small or "
-        "flow, whichever held-out pairs like best, of fields the regression",
+    head: Literal["auto", "flow", "small", "linear", "affine", "regression", "gaussian", "none"] = (
+        Field(
+            default="auto",
+            description="density fitted by likelihood before the game; auto: linear, small, "
+            "flow or, of more than ten parameters, affine, whichever held-out pairs like best, of "
+            "fields the regression",
+        )
     )
     members: int | None = Field(
         default=None,
