@@ -264,7 +264,8 @@ def test_what_a_program_leaves_running_ends_with_it(tmp_path: Path) -> None:
 @needs_proc
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_ends_the_program(tmp_path: Path, here: Path, number: int) -> None:
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A shell's background job is started with SIGINT ignored.
+    before = signal.signal(number, signal.default_int_handler)
     noted = tmp_path / "pid"
     slow = shell(f"echo $$ > {noted}; sleep 60")
 
@@ -280,7 +281,7 @@ def test_ctrl_c_ends_the_program(tmp_path: Path, here: Path, number: int) -> Non
             slow([0, 0])
     finally:
         watcher.join()
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(number, before)
     assert not alive(int(noted.read_text()))
     assert not list(here.iterdir())
 
