@@ -195,7 +195,7 @@ def spoken() -> str:
 def test_the_numbers_of_the_method_are_the_defaults() -> None:
     from invgan import correction, predictability
     from invgan.checks import consistency, levels, population, posterior
-    from invgan.gan import course, judge, pairing
+    from invgan.gan import course, heads, judge, pairing
     from invgan.intervention import projection
     from invgan.mixing import between, evidence, rounds, steps
     from invgan.rounds import budget, doubt
@@ -249,6 +249,7 @@ def test_the_numbers_of_the_method_are_the_defaults() -> None:
     ):
         assert sentence in text, sentence
     assert (train.patience, train.evaluations, train.focus) == (5, 12, 0.25)
+    assert heads.MANY == 10  # "more than ten parameters"
     assert course._LEAD == 0.5  # "less than half the figure of the head alone"
     assert (course._WORSE, course._MISPLACED) == (1.1, 0.001)  # "0.001 nats and a tenth more"
     assert (evidence._BETWEEN, between.MOST_OUTPUTS) == (16, 6)  # "sixteen times as many rows"

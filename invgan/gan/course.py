@@ -18,7 +18,7 @@ import torch
 from invgan.gan.content import Outputs, outputs_of
 from invgan.gan.device import generator_on
 from invgan.gan.game import GameStage
-from invgan.gan.heads import IdentityHead, LinearHead, RegressionHead
+from invgan.gan.heads import MANY, IdentityHead, LinearHead, RegressionHead
 from invgan.gan.judge import divergence, train_judge
 from invgan.gan.known import Known
 from invgan.gan.likelihood import LikelihoodStage
@@ -40,7 +40,6 @@ Trained = tuple[Member, Rows, dict[str, Any]]
 _LEAD = 0.5
 _WORSE, _MISPLACED = 1.1, 0.001
 _ENOUGH = 8192
-_MANY = 10
 
 
 @dataclass(frozen=True)
@@ -222,7 +221,7 @@ class Course:
             return (self.config.head,)
         if self.config.embedding.kind != "none":
             return ("small", "flow")
-        many = ("affine",) if self._sizes[0] > _MANY else ()
+        many = ("affine",) if self._sizes[0] > MANY else ()
         return ("linear", *many, "small", "flow")
 
     @property

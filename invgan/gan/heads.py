@@ -38,6 +38,7 @@ from invgan.gan.networks import initialise, linear_layers
 from invgan.gan.perceptrons import perceptron
 
 __all__ = [
+    "MANY",
     "FlowHead",
     "GaussianHead",
     "Head",
@@ -47,6 +48,10 @@ __all__ = [
     "build_head",
     "log_prob",
 ]
+
+
+MANY = 10
+"""Of more parameters than these flows see random orders, and ``auto`` tries the affine one."""
 
 
 class IdentityHead(nn.Module):
@@ -138,20 +143,20 @@ def _small(features: int, outputs: int, hidden: int, rng: torch.Generator) -> Fl
 
 
 def _orders(features: int, transforms: int, rng: torch.Generator) -> list[Tensor]:
-    """Orders (E,) by turns random and the reverse of the one before.
+    """Orders (E,), each second one the reverse of the one before, and of many features random.
 
-    In a pair of them each feature can depend on each other one. That the order in which the user
-    names parameters decides nothing is worth most where there are many: a chain of dependent ones,
-    taken as named, was the hardest of all to learn. One or two have no order but the two.
+    In such a pair each feature can depend on each other one. Where there are many, the order in
+    which the user names them should not decide: a chain of dependent ones, taken as named, was the
+    hardest of all to learn.
     """
     orders: list[Tensor] = []
     for number in range(transforms):
         if number % 2:
             orders.append(features - 1 - orders[-1])
-        elif features <= 2:
-            orders.append(torch.arange(features))
-        else:
+        elif features > MANY:
             orders.append(torch.randperm(features, generator=rng))
+        else:
+            orders.append(torch.arange(features))
     return orders
 
 
