@@ -124,7 +124,10 @@ class FlowHead(nn.Module):
             for order in orders
         ]  # fmt: skip
         base = zuko.flows.UnconditionalDistribution(
-            zuko.distributions.DiagNormal, torch.zeros(features), torch.ones(features), buffer=True
+            zuko.distributions.DiagNormal,
+            loc=torch.zeros(features),
+            scale=torch.ones(features),
+            buffer=True,
         )
         self.flow: Any = zuko.flows.Flow(transforms, base)
 
