@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from invgan.checks.chance import energies, partings, wassersteins
 from invgan.checks.levels import from_replicates, guessing, largest_gap, within
 from invgan.matching import matched
 from invgan.metrics import (
@@ -88,21 +89,18 @@ def _noise(
 ) -> tuple[Array, float]:
     """Floors of Wasserstein-1 / sd (L,) and of the energy distance, by permutation.
 
-    If both clouds have one law, any parting of their union into two of the same sizes is as good
-    as theirs. Noise falls with the sizes, for Wasserstein-1 as their root; draws that are worth
+    Noise falls with the sizes of the clouds, for Wasserstein-1 as their root; draws that are worth
     fewer than their number have more of it.
     """
     a, b = rng.permutation(y)[:_REPLICATE_ROWS], rng.permutation(reference)[:_REPLICATE_ROWS]
-    union, moved, energies = np.concatenate([a, b]), [], []
-    for i in range(_REPLICATES):
-        one, other = np.split(rng.permutation(union), [len(a)])
-        moved.append(wasserstein(one, other) / scale)
-        energies.append(energy_distance(one, other, most=_ENERGY_ROWS // 2, seed=i))
+    union = rng.permutation(np.concatenate([a, b])) / scale
+    moved = wassersteins(union, partings(_REPLICATES, len(a), len(union), rng))
     more = _more_noise((count, len(reference)), (len(a), len(b)))
     few = min(count, _ENERGY_ROWS), min(len(reference), _ENERGY_ROWS)
     half = min(len(a), _ENERGY_ROWS // 2), min(len(b), _ENERGY_ROWS // 2)
-    floor = from_replicates(np.array(moved), len(scale)) * math.sqrt(more)
-    return floor, _TIMES_SD * float(np.std(energies)) * _more_noise(few, half)
+    apart = energies(union[: sum(half)], partings(_REPLICATES, half[0], sum(half), rng))
+    floor = from_replicates(moved, len(scale)) * math.sqrt(more)
+    return floor, _TIMES_SD * float(np.std(apart)) * _more_noise(few, half)
 
 
 def _more_noise(sizes: tuple[float, float], others: tuple[float, float]) -> float:
