@@ -10,14 +10,16 @@ draws of the inverse for observed rows, hence of the averaged posterior P_1.
 **A likelihood must be a law of the outputs.** For every x the integral of p(y | x) over y is one.
 A learnt inverse knows nothing of this: its A has the right integral over x for every y, and some
 candidates get too much likelihood everywhere, others too little. Step after step the former would
-win, whatever the observations say. But for candidates x_i of the averaged posterior P_1 and outputs
-y_l of the model itself for draws of it, with the density p_1, the exact
+win, whatever the observations say. But for candidates x_i of weights w_i and outputs y_l of the
+model itself for draws of these, with the density p_w, the exact
 
-    p(y | x) / p_1(y) = A(x, y) u(x) v(y)
+    p(y | x) / p_w(y) = A(x, y) u(x) v(y)
 
-has mean one in every row and in every column of the matrix (i, l). Rows and columns are divided by
-their means in turn (Sinkhorn and Knopp 1967), and u is what makes A a law of y again; for the
-exact A it is constant. Any error that is a function of x times one of y leaves no trace.
+has mean one over all outputs for every candidate, and weighted mean one over the candidates for
+every output. Rows and columns of the matrix (i, l) are divided by these means in turn (Sinkhorn and
+Knopp 1967), and u is what makes A a law of y again; for the exact A it is constant. Any error that
+is a function of x times one of y leaves no trace. The outputs are few, so that u is noisy. It is
+taken as it is: shrunk, it would leave a share of the fault in, which grows with every step.
 
 Few rows must stand for many, since the matrix has a column for each. The rows are dealt at random
 into five parts, and each part is thinned to rows that are spread evenly: it is halved along its
@@ -189,6 +191,7 @@ def weigh(
 def normalise(
     inverse: Likelihood,
     evidence: Evidence,
+    weights: Array,
     y: Array,
     columns: int,
     rng: np.random.Generator,
@@ -198,55 +201,33 @@ def normalise(
 
     Args:
         inverse: of the likelihood ratios.
-        evidence: of candidates from the averaged posterior.
-        y: the model's outputs for draws of the averaged posterior, shape (n, L).
+        evidence: of N candidates, as `weigh` gives it.
+        weights: of the candidates, shape (N,), with mean one.
+        y: the model's outputs for draws of the candidates as they are weighed, shape (n, L).
         columns: how many of them are used; N evaluations for each.
         rng: of their choice.
         advance: called with the number of candidates done.
     """
     scaled = _scaled(y)
-    chosen = rng.permutation(_spread(scaled, np.arange(len(y)), _BETWEEN * columns, rng))
-    asked = rng.permutation(_spread(scaled, chosen, columns, rng))
+    chosen = _spread(scaled, np.arange(len(y)), _BETWEEN * columns, rng)
+    asked = _spread(scaled, chosen, columns, rng)
     logs = _logs(inverse, evidence.x, y[asked], advance)
-    factor = _agreed(*_factors(logs, scaled[asked], scaled[chosen]))
-    return replace(evidence, ratios=evidence.ratios * factor.astype(np.float32)[:, None])
-
-
-def _factors(logs: NDArray[np.float32], asked: Array, chosen: Array) -> tuple[Array, Array]:
-    """Two factors for each candidate, from two halves of the outputs, in random order."""
     reached = np.isfinite(logs).any(axis=0)
-    filled = columns_between(logs, asked, chosen) if reached.all() else None
-    if filled is None:
-        filled = logs[:, reached]
-    ratios, _ = _relative(filled)
-    half = ratios.shape[1] // 2
-    return _balanced(ratios[:, :half]), _balanced(ratios[:, half:])
+    filled = columns_between(logs, scaled[asked], scaled[chosen]) if reached.all() else None
+    ratios, _ = _relative(logs[:, reached] if filled is None else filled)
+    factor = _balanced(ratios, weights.astype(np.float32))
+    return replace(evidence, ratios=evidence.ratios * factor[:, None])
 
 
-def _agreed(one: Array, other: Array) -> Array:
-    """One factor for each candidate from two estimates of it, (N,) each.
-
-    Each rests on outputs of its own, so that noise does not correlate and what is wrong with the
-    likelihood does. The mean of their logarithms is shrunk to its share of what is no noise
-    (Spearman 1910, Brown 1910).
-    """
-    logs = np.log(np.stack([one, other]))
-    if not logs.std(axis=1).all():
-        return np.ones(len(one))
-    alike = max(float(np.corrcoef(logs)[0, 1]), 0.0)
-    mean = logs.mean(axis=0)
-    return np.asarray(np.exp(2 * alike / (1 + alike) * (mean - mean.mean())), float)
-
-
-def _balanced(ratios: NDArray[np.float32]) -> Array:
-    """The factor of every row that, with one for every column, brings all means to one; (N,)."""
+def _balanced(ratios: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The factor of every row (N,) that, with one for every column, brings all means to one."""
     rows = np.ones(len(ratios), np.float32)
     for _ in range(_BALANCING if ratios.size else 0):
-        columns = 1 / np.maximum(rows @ ratios / len(ratios), _LEAST_MEAN)
+        columns = 1 / np.maximum((weights * rows) @ ratios / len(ratios), _LEAST_MEAN)
         rows = 1 / np.maximum(ratios @ columns / ratios.shape[1], _LEAST_MEAN)
         # A candidate that explains none of the outputs must not be blown up to explain them.
         rows = np.minimum(rows, _LARGEST_FACTOR * np.median(rows))
-    return np.asarray(rows, float)
+    return rows
 
 
 def _logs(

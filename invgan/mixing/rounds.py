@@ -11,15 +11,14 @@ noise, and its outputs are held against all observed rows. A run is over when
 - the model's outputs cannot be told from the observations by more than what two samples of one law
   differ by, or than is too small to matter (`invgan.mixing.agreement`).
 
-Where they can be told apart the likelihood is at fault. A classifier between outputs and rows
-knows ``r = P_Y / p_k`` at the rows, with p_k the model's own mixture density, and the counts of the
-rows become ``v_j <- v_j r_j``: rows that the model reaches too seldom count more in the next round,
-whatever the learnt likelihood claims of them. This cannot rest before r = 1, which says that the
-model's own outputs follow P_Y. Where a round is worse than the best so far, half of the change from
-that one is tried in the next.
+Where they can be told apart the likelihood is at fault, and the outputs mend it: what candidate i
+does to the mixture density p, ``phi_i(y) = A(x_i, y) / p(y)``, gets the factor that brings its mean
+over the model's own outputs to one (`invgan.mixing.evidence`). The steps in turn rest where its
+mean over the observed rows is one. Where both hold, the outputs and the observations agree in the
+mean of every phi_i, whether the likelihood is right or not. One round's outputs alone would let the
+answer swing about that point, so those of the later half of the rounds are taken together.
 
-The first round shows the averaged posterior for what it is, and its outputs make the likelihood a
-law of the outputs again (`invgan.mixing.evidence`). If no round is good enough, the best
+The first round shows the averaged posterior for what it is. If no round is good enough, the best
 one is returned and says so.
 """
 
@@ -48,7 +47,6 @@ from invgan.mixing.evidence import (
 )
 from invgan.mixing.steps import Mixture, averaged, maximise
 from invgan.problem import Problem
-from invgan.ratio import log_ratio
 from invgan.resampling import effective_share
 from invgan.samples import Samples
 from invgan.simulation import Progress, evaluate
@@ -59,7 +57,6 @@ Array = NDArray[np.float64]
 
 _CANDIDATES_A_ROW, _WHERE_ROWS_LIE_BETWEEN, _MOST_CANDIDATES = 8, 32, 4
 _FEWEST_DRAWS, _FEWEST_PAIRS = 20, 10_000
-_LARGEST_CHANGE = 10.0
 
 
 @dataclass(frozen=True)
@@ -124,22 +121,38 @@ class _Bench:
     @property
     def total(self) -> int:
         """Candidates and model runs, at most."""
-        return 2 * self.candidates + (self.rounds + 1) * self.n
+        return (self.rounds + 1) * (self.candidates + self.n)
 
-    def advance(self, done: int) -> None:
-        """Tell the caller."""
+    def advance(self, k: int, done: int) -> None:
+        """Tell the caller how many candidates and model runs of round k are done."""
         if self.progress is not None:
-            self.progress(done, self.total)
+            self.progress(k * (self.candidates + self.n) + done, self.total)
+
+    def mend(
+        self, k: int, evidence: Evidence, tried: list[_Round], rows: Rows, rng: np.random.Generator
+    ) -> Evidence:
+        """The evidence with likelihoods that the outputs of these rounds together agree with."""
+        return normalise(
+            self.inverse,
+            evidence,
+            np.mean([r.mixture.weights for r in tried], axis=0),
+            np.concatenate([r.y for r in tried]),
+            len(rows.asked),
+            rng,
+            lambda done: self.advance(k, done),
+        )
 
     def judge(
         self, k: int, x: Array, mixture: Mixture, rows: Rows, rng: np.random.Generator
     ) -> _Round:
         """Draw from candidates x (N, D) as they are weighed, run the model, and compare."""
         x, distinct = draw(self.problem, self.inverse, x, mixture.weights, self.n, rng)
-        before = self.candidates * (1 if k == 0 else 2) + k * self.n
         noise = int(rng.integers(2**31))
         y = evaluate(
-            self.problem, x, seed=noise, progress=lambda done, _: self.advance(before + done)
+            self.problem,
+            x,
+            seed=noise,
+            progress=lambda done, _: self.advance(k, self.candidates + done),
         )
         good = np.isfinite(y).all(axis=1)
         if good.sum() < _FEWEST_DRAWS:
@@ -171,9 +184,10 @@ def iterate(
     Other Args:
         seed: of everything random.
         rounds: most proposals after the averaged posterior.
-        pairs: most evaluations of the likelihood ratio: by default of 350 observed rows and 350
-            outputs, evenly chosen, with 11300 candidates; of more than six outputs 700 and 5700.
-            Four bytes of memory each, and sixteen times as much where rows between those are used.
+        pairs: most evaluations of the likelihood ratio for the first proposal, and half as many for
+            each further one: by default of 350 observed rows and 350 outputs, evenly chosen, with
+            11300 candidates; of more than six outputs 700 and 5700. Four bytes of memory each, and
+            sixteen times as much where rows between those are used.
         progress: called with (done, total), candidates and model runs together.
 
     Returns:
@@ -195,9 +209,9 @@ def iterate(
     wanted = min(pairs // 2 // len(rows.asked), _MOST_CANDIDATES * n)
     x = draw_candidates(problem, inverse, wanted, rng)
     bench = _Bench(problem, inverse, n, rounds, len(x), progress)
-    evidence, rows = weigh(inverse, x, rows, bench.advance)
+    evidence, rows = weigh(inverse, x, rows, lambda done: bench.advance(0, done))
     tried = _rounds(bench, evidence, rows, rng)
-    bench.advance(bench.total)
+    bench.advance(rounds, bench.candidates + n)
     best = tried[-1] if tried[-1].passed else min(tried, key=lambda r: r.found.excess)
     info = {
         "method": "cgan-iterated",
@@ -221,41 +235,15 @@ def _rounds(
 ) -> list[_Round]:
     """The averaged posterior and the proposals after it, until one is good enough."""
     tried = [bench.judge(0, evidence.x, averaged(evidence), rows, rng)]
-    before = bench.candidates + bench.n
-    evidence = normalise(
-        bench.inverse, evidence, tried[0].y, len(rows.asked), rng,
-        lambda done: bench.advance(before + done),
-    )  # fmt: skip
-    counts = good = r = np.ones(len(rows.nodes))
-    least, power = math.inf, 1.0
-    outputs: list[Array] = []
     for k in range(1, bench.rounds + 1):
-        mixture = maximise(evidence, counts)
+        mixture = maximise(bench.mend(k, evidence, tried[(k - 1) // 2 :], rows, rng))
         # One step is what the first round has tried already.
-        if k > 1 or mixture.steps > 1:
-            tried.append(bench.judge(len(tried), evidence.x, mixture, rows, rng))
-        last = tried[-1]
-        if last.passed:
+        if k == 1 and mixture.steps == 1 and tried[0].passed:
             break
-        again = np.array_equal(counts, good)
-        if again or last.found.excess < least:
-            # Outputs add up until there are enough of them to see what the counts must mend.
-            outputs = [*outputs, last.y] if again else [last.y]
-            r = _wanting(np.concatenate(outputs), rows, int(rng.integers(2**31)))
-            good, least, power = counts, min(least, last.found.excess), 1.0
-        else:
-            power /= 2
-        counts = good * r**power / np.mean(good * r**power)
+        tried.append(bench.judge(k, evidence.x, mixture, rows, rng))
+        if tried[-1].passed:
+            break
     return tried
-
-
-def _wanting(y: Array, rows: Rows, seed: int) -> Array:
-    """P_Y / p_k at each node, shape (M,), where p_k is the law of the outputs y (n, L)."""
-    # A classifier may be so sure of a row that its other probability is zero; the ratio is bounded.
-    with np.errstate(divide="ignore"):
-        ratio = log_ratio(y, rows.all, seed=seed)
-    r = np.exp(-ratio.log[rows.nodes])
-    return np.clip(r, 1 / _LARGEST_CHANGE, _LARGEST_CHANGE)
 
 
 def _outcome(best: _Round, rounds: int) -> dict[str, Any]:

@@ -10,9 +10,9 @@ which is too wide by the noise; each later one takes the last answer for its pri
 candidates x_i from P_1, weights w_i and likelihood ratios A(x_i, y_j) a step is two products of a
 matrix with a vector:
 
-    p_j = mean over i of w_i A(x_i, y_j),      w_i <- w_i * mean over j of v_j A(x_i, y_j) / p_j,
+    p_j = mean over i of w_i A(x_i, y_j),      w_i <- w_i * mean over j of A(x_i, y_j) / p_j,
 
-where a factor of y alone in A cancels. The counts v_j are one where A is the model's own law.
+where a factor of y alone in A cancels.
 
 **When to stop.** The steps never cease to improve the likelihood of the rows that they see: in the
 end the answer shrinks to a few atoms that suit these rows. So the rows are dealt into five parts;
@@ -64,23 +64,22 @@ def averaged(evidence: Evidence) -> Mixture:
     return Mixture(np.ones(len(evidence.x)), 1, 0.0)
 
 
-def maximise(evidence: Evidence, counts: Array) -> Mixture:
+def maximise(evidence: Evidence) -> Mixture:
     """As many steps as rows that were not seen ask for.
 
     Args:
         evidence: likelihood ratios of N candidates and M rows.
-        counts: how much each row counts, shape (M,), with mean one.
     """
     if len(np.unique(evidence.part)) < 2:
         return averaged(evidence)
     unseen = np.eye(PARTS + 1)[evidence.part]
-    share = _normalised((1 - unseen) * counts[:, None])
+    share = _normalised(1 - unseen)
     weights = _first(evidence, share)
     path: list[Array] = []
     heldout: list[float] = []
     for step in range(_MOST_STEPS):
         p = _mixture(evidence, weights)
-        heldout.append(float(counts @ np.log((p * unseen).sum(axis=1))) / float(counts.sum()))
+        heldout.append(float(np.log((p * unseen).sum(axis=1)).mean()))
         path.append(weights[:, -1])
         weights = _normalised(weights * (evidence.ratios @ (share / p).astype(np.float32)))
         late = step > _PATIENCE * int(np.argmax(heldout)) + _SPARE_STEPS
