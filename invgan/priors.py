@@ -180,6 +180,9 @@ class MultivariateNormal:
         cov: covariance, shape (D, D), symmetric and positive definite.
         names: D names; x1, x2, ... by default.
 
+    Attributes:
+        cov: the covariance, shape (D, D).
+
     Raises:
         InputError: the shapes disagree, the mean is not finite, or the covariance is not one.
     """
@@ -201,6 +204,7 @@ class MultivariateNormal:
             self._law = stats.multivariate_normal(mean_, cov_)
         except (ValueError, np.linalg.LinAlgError) as error:
             raise InputError(f"MultivariateNormal got no usable covariance: {error}") from None
+        self.cov = cov_
         self.names = _names(names, len(mean_))
         self.support = Box(np.full(len(mean_), -np.inf), np.full(len(mean_), np.inf))
 

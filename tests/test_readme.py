@@ -195,7 +195,7 @@ def spoken() -> str:
 def test_the_numbers_of_the_method_are_the_defaults() -> None:
     from invgan import correction, predictability
     from invgan.checks import consistency, levels, population, posterior
-    from invgan.gan import course, heads, judge, pairing
+    from invgan.gan import course, heads, judge, pairing, weighing
     from invgan.intervention import projection
     from invgan.mixing import between, evidence, rounds, steps
     from invgan.rounds import budget, doubt
@@ -256,6 +256,10 @@ def test_the_numbers_of_the_method_are_the_defaults() -> None:
     assert (steps._SMALL_PART, between._FAITHFUL) == (1 / 400, 0.05)  # "a four-hundredth"
     copies = pairing._MOST_COPIES, pairing._COPIED_ROWS, pairing._COPIED_VALUES // 10**6
     assert copies == (32, 262_144, 33)  # "up to 32 times", "262,144 pairs and 33 million numbers"
-    assert judge._SIGNIFICANT == 2.0  # "two standard errors"
+    assert judge._SIGNIFICANT == weighing._SIGNIFICANT == 2.0  # "two standard errors"
+    assert weighing.MOST_OUTPUTS == 50  # "the outputs are 50 at most"
+    assert (weighing._TRIALS, weighing._FULL) == (4, 2)  # "a quarter", "two seeds"
+    assert (weighing._CANDIDATES, weighing._WORTH) == ((16, 64), 0.05)  # "16, or 64 where"
+    assert (weighing._SPARE, weighing._MOST_EACH) == (1.5, 16)  # "1.5 for each", "16 at most"
     assert doubt._REACH == 1.5  # "one and a half times"
     assert inspect.signature(rounds.iterate).parameters["rounds"].default == 5  # "at most five"

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from invgan.gan.bayes import Weigher
 from invgan.gan.content import Outputs, outputs_of
 from invgan.gan.device import generator_on
 from invgan.gan.game import GameStage
@@ -28,6 +29,7 @@ from invgan.gan.recovery import Recovered, play_with_recovery
 from invgan.gan.stage import Column, Pairs, Plan, Source, Watch, run_stage
 from invgan.gan.streaming import OnDisk, in_latent_space
 from invgan.gan.temper import temper_together
+from invgan.gan.weighing import Scales, Weighing
 from invgan.health import diagnose_kept, summary
 from invgan.settings import TrainConfig
 
@@ -66,6 +68,7 @@ class Course:
         progress: called with (steps done, steps).
         watch: called after each evaluation with the history of the head or game under way.
         known: the model itself, where draws are compared by their outputs, or None.
+        scales: of parameters and outputs, where a likelihood may weigh the draws, or None.
     """
 
     config: TrainConfig
@@ -78,6 +81,7 @@ class Course:
     progress: Progress | None
     watch: Watch | None = None
     known: Known | None = None
+    scales: Scales | None = None
 
     def run(self, seed: int) -> list[Trained]:
         """Train the members; each with its history and its figures for the report."""
@@ -93,6 +97,25 @@ class Course:
             estimators = [member.estimator for member, *_ in trained]
             info["temper"] = temper_together(estimators, self.selection)
         return trained
+
+    def weigher(self, trained: list[Trained], seed: int) -> tuple[Weigher | None, dict[str, Any]]:
+        """What weighs the draws of the members, where these are heads alone, and its figures."""
+        members, _, infos = zip(*trained, strict=True)
+        heads = all(member.has_density for member in members) and not any(
+            info["kept_step"] or info["judge"]["used"] for info in infos
+        )
+        if self.scales is None or not isinstance(self.pairs, Pairs) or not heads:
+            if self.progress is not None:
+                self.progress(self._total, self._total)
+            return None, {"used": False}
+        before = self._before(self.members, 0)
+
+        def plan(name: str, steps: int, done: int) -> Plan:
+            return self._plan(f"likelihood-{name}", steps, before + done, self.config.patience)
+
+        weighing = Weighing(self.config, self.scales, self.pairs, self.selection, plan)
+        weigher, found = weighing.run(members, seed)
+        return weigher, {**found, "used": weigher is not None}
 
     def _member(self, number: int, seed: int, trial: _Trial) -> Trained:
         states = np.random.SeedSequence([seed, number]).generate_state(4)
@@ -234,13 +257,18 @@ class Course:
         first, other = (head * k + self.config.steps for k in (len(self._kinds), 1))
         return (number > 0) * first + max(number - 1, 0) * other + place * head
 
+    @property
+    def _total(self) -> int:
+        """Steps of all stages, at most."""
+        weighing = 0 if self.scales is None else Weighing.steps(self.config)
+        return self._before(self.members, 0) + weighing
+
     def _plan(self, name: str, steps: int, before: int, patience: int | None = None) -> Plan:
         path = None if self.checkpoint is None else Path(f"{self.checkpoint}-{name}.safetensors")
-        total = self._before(self.members, 0)
 
         def shifted(done: int, _: int) -> None:
             if self.progress is not None:
-                self.progress(before + done, total)
+                self.progress(before + done, self._total)
 
         chosen = self.config.evaluations, patience, path, self.fingerprint
         return Plan(steps, *chosen, shifted, self.watch)

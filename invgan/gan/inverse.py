@@ -7,10 +7,10 @@ names, settings, history), which load on any device and in later versions.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from invgan.errors import InputError
 from invgan.gan.artefact import Kind
+from invgan.gan.bayes import Weigher
 from invgan.gan.codes import check_code
 from invgan.gan.device import choose_device, generator_on, to_array, to_tensor
 from invgan.gan.judge import Judge
@@ -52,6 +53,7 @@ class Inverse:
         config: the settings of its training.
         history: figures of the training, one dict a row.
         info: figures for the report: seed, seconds, pairs, kept.
+        weigher: weighs the draws of the members by a learnt likelihood, or None.
     """
 
     members: tuple[Member, ...]
@@ -64,16 +66,22 @@ class Inverse:
     config: TrainConfig
     history: list[dict[str, Any]] = field(default_factory=list)
     info: dict[str, Any] = field(default_factory=dict)
+    weigher: Weigher | None = None
 
     def to(self, device: str) -> Self:
         """The same inverse on another device (this one is moved)."""
         place = choose_device(device)
-        return replace(self, members=tuple(member.to(place) for member in self.members))
+        weigher = None if self.weigher is None else self.weigher.to(place)
+        members = tuple(member.to(place) for member in self.members)
+        return replace(self, members=members, weigher=weigher)
 
     @property
     def each(self) -> tuple[Self, ...]:
-        """One inverse for each member, to compare what they say."""
-        return tuple(replace(self, members=(member,)) for member in self.members)
+        """One inverse for each member, and a likelihood of its own, to compare what they say."""
+        return tuple(
+            replace(self, members=(member,), weigher=self.weigher and self.weigher.only(number))
+            for number, member in enumerate(self.members)
+        )
 
     @property
     def has_density(self) -> bool:
@@ -127,7 +135,10 @@ class Inverse:
         return x
 
     def _draw(self, y: Tensor, rng: torch.Generator, code: int | None) -> Array:
-        """Every member answers for a random share of the rows."""
+        """Every member answers for a random share of the rows, or all for all where weighed."""
+        if self.weigher is not None:
+            e = self.weigher.choose(self.members, y, rng)
+            return self.parameters.to_parameters(to_array(e))
         e = y.new_empty(len(y), self.parameters.dimension)
         order = torch.randperm(len(y), generator=rng, device=y.device)
         # Each member numbers its codes in its own way.
@@ -142,6 +153,8 @@ class Inverse:
 
     def log_prob(self, x: Array, y: Array) -> Array:
         """Log-density of x given y by the heads, minus infinity outside the bounds; shape (n,).
+
+        Draws that a judge or a likelihood corrects are nearer to the truth than this density.
 
         Args:
             x: parameters, shape (n, D); of proportions it is the density of all but the last.
@@ -212,7 +225,12 @@ class Inverse:
 
     def save(self, path: str | Path) -> None:
         """Write `<path>.safetensors` and `<path>.json`."""
-        _KIND.save(path, nn.ModuleList(self.members), self._description())
+        _KIND.save(path, self._networks(self.members, self.weigher), self._description())
+
+    @staticmethod
+    def _networks(members: Sequence[Member], weigher: Weigher | None) -> nn.ModuleList:
+        """All that has weights."""
+        return nn.ModuleList([*members, *([] if weigher is None else [weigher])])
 
     def _description(self) -> dict[str, Any]:
         return {
@@ -221,6 +239,7 @@ class Inverse:
             "low": self.low.tolist(),
             "high": self.high.tolist(),
             "members": [_form(member) for member in self.members],
+            "weigher": None if self.weigher is None else self.weigher.to_dict(),
             "parameters": self.parameters.to_dict(),
             "scaling": self.scaling.to_dict(),
             "config": self.config.model_dump(),
@@ -245,10 +264,12 @@ class Inverse:
         config = TrainConfig(**data["config"])
         parameters = ParameterScaling.from_dict(data["parameters"])
         sizes = parameters.dimension, len(data["low"])
-        members = nn.ModuleList(_blank(config, form, *sizes) for form in data["members"])
-        members.load_state_dict(weights)
+        members = [_blank(config, form, *sizes) for form in data["members"]]
+        form = data.get("weigher")
+        weigher = None if form is None else Weigher.blank(config, form, *sizes)
+        cls._networks(members, weigher).load_state_dict(weights)
         return cls(
-            tuple(cast(Member, member.to(place)) for member in members),
+            tuple(member.to(place) for member in members),
             parameters,
             OutputScaling.from_dict(data["scaling"]),
             np.array(data["low"], float),
@@ -258,6 +279,7 @@ class Inverse:
             config,
             data["history"],
             data["info"],
+            None if weigher is None else weigher.to(place),
         )
 
 

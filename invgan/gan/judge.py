@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import torch
@@ -32,7 +32,16 @@ from invgan.gan.networks import Critic, Generator, initialise
 from invgan.gan.stage import Column, Pairs, Source, decay
 from invgan.settings import TrainConfig
 
-__all__ = ["CANDIDATES", "Judge", "divergence", "train_judge"]
+__all__ = [
+    "CANDIDATES",
+    "Judge",
+    "chosen",
+    "divergence",
+    "gained",
+    "mean_of",
+    "share",
+    "train_judge",
+]
 
 View = Callable[[Tensor], Tensor]
 
@@ -69,9 +78,7 @@ class Judge(nn.Module):
     ) -> Tensor:
         """One draw u (n, E) for each row of y (n, S), out of `CANDIDATES`, all with this code."""
         u, log_w = self._candidates(generator, y, rng, code)
-        noise = torch.rand(log_w.shape, generator=rng, device=y.device).clamp_min(1e-12)
-        chosen = (log_w - (-noise.log()).log()).argmax(dim=1)
-        return u[torch.arange(len(y), device=y.device), chosen]
+        return u[torch.arange(len(y), device=y.device), chosen(log_w, rng)]
 
     def _candidates(
         self, generator: Generator, y: Tensor, rng: torch.Generator, code: int | None = None
@@ -94,13 +101,37 @@ class Judge(nn.Module):
         for u, y in heldout.chunks(_MOST_HELDOUT // CANDIDATES):
             own = self(u, y).clamp(-_LARGEST_LOG_WEIGHT, _LARGEST_LOG_WEIGHT)
             _, others = self._candidates(generator, y, rng)
-            everyone = torch.cat([own, others], dim=1)
-            gains.append(own[:, 0] - everyone.logsumexp(dim=1) + math.log(everyone.shape[1]))
-            weights = others.softmax(dim=1)
-            shares.append(1 / (CANDIDATES * weights.square().sum(dim=1)))
-        each = torch.cat(gains)
-        error = float(each.std()) / math.sqrt(len(each))
-        return float(each.mean()), error, float(torch.cat(shares).mean())
+            gains.append(gained(own[:, 0], others))
+            shares.append(share(others))
+        return (*mean_of(gains), float(torch.cat(shares).mean()))
+
+
+def chosen(log_w: Tensor, rng: torch.Generator) -> Tensor:
+    """One of m candidates for each row, in proportion to its weight; log_w (n, m), places (n,)."""
+    noise = torch.rand(log_w.shape, generator=rng, device=log_w.device).clamp_min(1e-12)
+    return (log_w - (-noise.log()).log()).argmax(dim=1)
+
+
+def gained(own: Tensor, others: Tensor) -> Tensor:
+    """Nats that a choice by weight wins of each held-out pair, from below; shape (n,).
+
+    Args:
+        own: log-weight of the real parameters, shape (n,), which count among the candidates.
+        others: log-weights of draws for the same outputs, shape (n, m).
+    """
+    everyone = torch.cat([own[:, None], others], dim=1)
+    return own - everyone.logsumexp(dim=1) + math.log(everyone.shape[1])
+
+
+def share(log_w: Tensor) -> Tensor:
+    """Effective share of m candidates for each row, log-weights (n, m); shape (n,)."""
+    return 1 / (log_w.shape[1] * log_w.softmax(dim=1).square().sum(dim=1))
+
+
+def mean_of(gains: Sequence[Tensor]) -> tuple[float, float]:
+    """Mean of gains in parts, and its standard error."""
+    each = torch.cat(list(gains))
+    return float(each.mean()), float(each.std()) / math.sqrt(len(each))
 
 
 def train_judge(

@@ -21,13 +21,14 @@ from invgan.monotone import MonotoneMap
 from invgan.problem import Problem
 from invgan.scaling import ParameterScaling
 
-__all__ = ["Differentiable", "Known", "differentiable"]
+__all__ = ["GRID", "Differentiable", "Known", "differentiable", "read_table"]
 
 Array = NDArray[np.float64]
 Differentiable = Callable[[Tensor], Tensor]
 """A model in torch: parameters (n, D) to outputs (n, L), both in the user's units."""
 
-_TABLE = np.linspace(-6, 6, 4097)
+GRID = np.linspace(-6, 6, 4097)
+"""Places on the scale of normal scores at which a table has its knots."""
 
 
 class Known(nn.Module):
@@ -57,16 +58,16 @@ class Known(nn.Module):
                 "out, and the model is learnt from its simulations"
             )
         self._model = model
-        grid = np.repeat(_TABLE[:, None], parameters.dimension, axis=1)
+        grid = np.repeat(GRID[:, None], parameters.dimension, axis=1)
         x = parameters.to_parameters(grid)
-        y = np.stack([m.inverse(_TABLE) for m in maps], axis=1)
-        t = np.broadcast_to(onto(_TABLE[:, None]), y.shape)
+        y = np.stack([m.inverse(GRID) for m in maps], axis=1)
+        t = np.broadcast_to(onto(GRID[:, None]), y.shape)
         for name, table in (("e", grid), ("x", x), ("y", y), ("t", t)):
             self.register_buffer(f"{name}_table", torch.as_tensor(table.T.copy()))
 
     def forward(self, e: Tensor) -> Tensor:
         """Outputs t (n, L)."""
-        x = _read_table(e.double(), self.get_buffer("e_table"), self.get_buffer("x_table"))
+        x = read_table(e.double(), self.get_buffer("e_table"), self.get_buffer("x_table"))
         y = self._model(x)
         wanted = (len(e), len(self.get_buffer("y_table")))
         if not isinstance(y, Tensor) or y.shape != wanted:
@@ -75,7 +76,7 @@ class Known(nn.Module):
                 f"{tuple(getattr(y, 'shape', ()))}; expected a tensor {wanted}"
             )
         table = self.get_buffer("y_table"), self.get_buffer("t_table")
-        return _read_table(y.double(), *table).to(e.dtype)
+        return read_table(y.double(), *table).to(e.dtype)
 
 
 def differentiable(problem: Problem, x: Array) -> Differentiable | None:
@@ -117,7 +118,7 @@ def _rows(found: object, problem: Problem) -> Tensor:
     return found.reshape(len(found), -1)
 
 
-def _read_table(values: Tensor, knots: Tensor, images: Tensor) -> Tensor:
+def read_table(values: Tensor, knots: Tensor, images: Tensor) -> Tensor:
     """Piecewise linear images of values (n, C), a table (C, K) for each column."""
     v = values.T.contiguous()
     cell = torch.searchsorted(knots, v.detach()).clamp(1, knots.shape[1] - 1)

@@ -15,6 +15,8 @@
    Pritzel and Blundell 2017). In place of them, a judge may learn what still tells one
    generator's pairs from real ones, and correct its draws where held-out pairs gain by it. The
    answer to a deterministic model is a thin sheet, to which generated draws have no finite ratio.
+5. For the posterior of such a model, and where the heads alone are kept, the law of the outputs
+   given the parameters is learnt too, and weighs their draws where held-out pairs gain by it.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from invgan.files import digest
+from invgan.gan.bayes import correlation_of
 from invgan.gan.content import known_outputs
 from invgan.gan.course import Course
 from invgan.gan.device import choose_device, few_threads
@@ -36,10 +39,11 @@ from invgan.gan.inverse import Inverse
 from invgan.gan.networks import check_networks, fitted
 from invgan.gan.pairing import check_simulations, material, region, under_noise
 from invgan.gan.stage import Watch
+from invgan.gan.weighing import MOST_OUTPUTS, Scales
 from invgan.mapped import folder_of, on_disk
 from invgan.problem import Problem
 from invgan.samples import Simulations
-from invgan.scaling import ParameterScaling
+from invgan.scaling import OutputScaling, ParameterScaling
 from invgan.settings import TrainConfig
 from invgan.structure import check_masks
 
@@ -93,7 +97,7 @@ def train(
     if problem.missing:
         check_masks(config.embedding)
     started = time.perf_counter()
-    seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(3)]
+    seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(4)]
     seen = under_noise(problem, simulations, seed=seeds[1])
     ends = region(problem, seen, config)
     parameters = ParameterScaling.fit(problem.prior, np.random.default_rng(seeds[0]))
@@ -110,11 +114,14 @@ def train(
     count = config.members or (_MEMBERS if problem.random else 1)
     judged = config.judge and problem.random and count == 1
     known = known_outputs(problem, simulations.x, config, parameters, found.scaling)
+    scales = _scales(problem, config, parameters, found.scaling)
     course = Course(
-        config, pairs, selection, count, judged, checkpoint, fingerprint, progress, watch, known
-    )
+        config, pairs, selection, count, judged, checkpoint, fingerprint, progress, watch, known,
+        scales,
+    )  # fmt: skip
     with few_threads():
         finished = course.run(seeds[2])
+        weigher, weighed = course.weigher(finished, seeds[3])
     members, history, infos = zip(*finished, strict=True)
     info = {
         "seed": seed,
@@ -126,11 +133,26 @@ def train(
         "share_of_simulations": len(pairs.u) / (found.copies * len(simulations.training)),
         **infos[0],
         "members": list(infos),
+        "likelihood": weighed,
     }
     return Inverse(
         members, parameters, found.scaling, *ends, simulations.names, simulations.outputs, config,
-        history[0], info,
+        history[0], info, weigher,
     )  # fmt: skip
+
+
+def _scales(
+    problem: Problem, config: TrainConfig, parameters: ParameterScaling, outputs: OutputScaling
+) -> Scales | None:
+    """What a likelihood must know; None where it is not asked for, or there is none to be learnt.
+
+    It is for a posterior of a model with noise, whose outputs are few and seen as they are.
+    """
+    asked = config.likelihood and problem.random and problem.question == "posterior"
+    whole = config.embedding.kind == "none" and not problem.missing
+    few = len(outputs.groups or outputs.maps) <= MOST_OUTPUTS
+    correlation = correlation_of(problem.prior) if asked and whole and few else None
+    return None if correlation is None else Scales(parameters, outputs, correlation)
 
 
 def _scheduled(config: TrainConfig, problem: Problem, pairs: int) -> TrainConfig:

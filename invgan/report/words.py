@@ -151,9 +151,10 @@ def training(found: Mapping[str, Any]) -> list[str]:
             *again,
             f"{len(found['members'])} samplers were trained from different seeds, and are drawn "
             "from equally.",
+            *_likelihood(found.get("likelihood", {})),
             *_health(found),
         ]
-    judged = _judge(found.get("judge", {}))
+    judged = _judge(found.get("judge", {})) + _likelihood(found.get("likelihood", {}))
     return [*again, _head(found), _game(found), *judged, *_health(found)]
 
 
@@ -213,6 +214,24 @@ def _judge(found: Mapping[str, Any]) -> list[str]:
     outcome = "so it is used" if found.get("used") else "which is not beyond doubt: it is not used"
     return [
         "Correcting the draws by a classifier changes the log-likelihood of held-out pairs by "
+        f"{gain:.3g} ± {error:.2g} nats a pair, {outcome}."
+    ]
+
+
+def _likelihood(found: Mapping[str, Any]) -> list[str]:
+    """The weighing of the draws by a learnt law of the outputs, where it was tried."""
+    gain, error = found.get("gain"), found.get("error")
+    if gain is None or error is None:
+        return []
+    if not found.get("used"):
+        outcome = "which is not beyond doubt: they are not"
+    else:
+        outcome = (
+            f"so they are: one of {found['candidates']} candidates each, of which "
+            f"{100 * found['effective_share']:.0f} % count"
+        )
+    return [
+        "Weighing the draws by a learnt likelihood changes the log-likelihood of held-out pairs by "
         f"{gain:.3g} ± {error:.2g} nats a pair, {outcome}."
     ]
 

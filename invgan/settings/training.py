@@ -165,6 +165,12 @@ class TrainConfig(Section):
         description="for models with noise and members: 1: correct draws by a classifier's density "
         "ratio where held-out pairs gain",
     )
+    likelihood: bool = Field(
+        default=True,
+        description="for the posterior of a model with noise, 50 outputs at most, and independent "
+        "or normal priors: learn the law of the outputs too, and weigh the draws of heads by it "
+        "where held-out pairs gain",
+    )
     focus: float = Field(
         default=0.25,
         ge=0,

@@ -1,0 +1,303 @@
+"""The other road to a posterior, a learnt likelihood times the prior, against closed forms."""
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from invgan.gan import Inverse, train
+from invgan.gan.bayes import Likelihood, Weigher, _resampled, correlation_of
+from invgan.gan.judge import gained
+from invgan.gan.stage import Pairs, Plan
+from invgan.gan.weighing import Weighing
+from invgan.metrics import kolmogorov_smirnov
+from invgan.priors import Dirichlet, MultivariateNormal, Prior
+from invgan.problem import Problem
+from invgan.samples import Simulations
+from invgan.scaling import OutputScaling, ParameterScaling
+from invgan.settings import EmbeddingConfig, TrainConfig
+from invgan.simulation import simulate
+
+SD = 0.15
+ROW = np.array([[0.9, -0.4]])
+BLUNT = TrainConfig(
+    head="gaussian", head_steps=400, steps=0, members=2, judge=False, hidden=32, evaluations=2,
+    batch_size=256,
+)  # fmt: skip
+"""A normal head cannot say what a posterior at the edge of a box looks like."""
+
+
+def noisy(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The parameters (n, 2), measured with a normal error."""
+    return x + SD * rng.normal(size=x.shape)
+
+
+def rng(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def exact(n: int, seed: int) -> np.ndarray:
+    """Draws of the posterior: a normal law cut to the box."""
+    ends = [((-1 - y) / SD, (1 - y) / SD) for y in ROW[0]]
+    return np.stack(
+        [
+            stats.truncnorm(*end, loc=y, scale=SD).rvs(n, random_state=seed + j)
+            for j, (end, y) in enumerate(zip(ends, ROW[0], strict=True))
+        ],
+        axis=1,
+    )
+
+
+@pytest.fixture(scope="module")
+def problem() -> Problem:
+    prior = Prior(a=stats.uniform(-1, 2), b=stats.uniform(-1, 2))
+    return Problem(noisy, prior, ROW, stochastic=True, question="posterior")
+
+
+@pytest.fixture(scope="module")
+def simulations(problem: Problem) -> Simulations:
+    return simulate(problem, 4000, seed=1)
+
+
+@pytest.fixture(scope="module")
+def weighed(problem: Problem, simulations: Simulations) -> Inverse:
+    return train(problem, simulations, BLUNT, seed=2, device="cpu")
+
+
+def test_draws_of_a_blunt_head_become_those_of_the_posterior(weighed: Inverse) -> None:
+    found = weighed.info["likelihood"]
+    assert found["used"]
+    assert found["gain"] > 2 * found["error"]
+    assert found["plain"]
+    rows, truth = np.repeat(ROW, 10_000, axis=0), exact(10_000, 5)
+    before = kolmogorov_smirnov(replace(weighed, weigher=None).draw(rows, seed=3), truth)
+    after = kolmogorov_smirnov(weighed.draw(rows, seed=3), truth)
+    assert after.max() < 0.05
+    assert before.max() > 1.5 * after.max()
+
+
+def test_the_gain_is_what_the_held_out_likelihood_gains(
+    problem: Problem, simulations: Simulations, weighed: Inverse
+) -> None:
+    """Against the exact posterior, which the weighed draws are near to."""
+    held = simulations.heldout
+    law = stats.norm(held.y, SD)
+    log_p = (law.logpdf(held.x) - np.log(law.cdf(1) - law.cdf(-1))).sum(axis=1)
+    most = float((log_p - weighed.log_prob(held.x, held.y)).mean())
+    assert weighed.info["likelihood"]["gain"] == pytest.approx(most, abs=0.12)
+
+
+def test_it_survives_its_files_and_its_members_have_likelihoods_of_their_own(
+    weighed: Inverse, tmp_path: Path
+) -> None:
+    rows = np.repeat(ROW, 50, axis=0)
+    weighed.save(tmp_path / "inverse")
+    again = Inverse.load(tmp_path / "inverse", device="cpu")
+    assert np.array_equal(again.draw(rows, seed=1), weighed.draw(rows, seed=1))
+    first, second = weighed.each
+    both = weighed.weigher.likelihoods
+    assert list(first.weigher.likelihoods) == [both[0]]
+    assert list(second.weigher.likelihoods) == [both[1]]
+    assert first.draw(rows[:0], seed=1).shape == (0, 2)
+
+
+def test_a_training_that_is_taken_up_weighs_as_before(
+    problem: Problem, simulations: Simulations, weighed: Inverse, tmp_path: Path
+) -> None:
+    def stop(done: int, total: int) -> None:
+        if done > 0.8 * total:
+            raise KeyboardInterrupt
+
+    options = {"seed": 2, "device": "cpu", "checkpoint": tmp_path / "c"}
+    with pytest.raises(KeyboardInterrupt):
+        train(problem, simulations, BLUNT, progress=stop, **options)
+    assert list(tmp_path.glob("*likelihood*"))
+    ends: list[tuple[int, int]] = []
+    again = train(problem, simulations, BLUNT, progress=lambda *done: ends.append(done), **options)
+    assert ends[-1][0] == ends[-1][1]
+    rows = np.repeat(ROW, 50, axis=0)
+    assert np.array_equal(again.draw(rows, seed=1), weighed.draw(rows, seed=1))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"stochastic": False, "model": lambda x: x},
+        {"question": "population", "observations": np.repeat(ROW, 50, axis=0)},
+        {"prior": Dirichlet([1.0, 1.0], names=["a", "b"])},
+    ],
+    ids=["no noise", "population", "prior that is neither independent nor normal"],
+)
+def test_where_it_has_no_place_no_likelihood_is_learnt(problem: Problem, change: dict) -> None:
+    given = {
+        "model": noisy, "prior": problem.prior, "observations": ROW, "stochastic": True,
+        "question": "posterior",
+    }  # fmt: skip
+    given |= change
+    other = Problem(given.pop("model"), given.pop("prior"), given.pop("observations"), **given)
+    quick = BLUNT.model_copy(update={"head_steps": 2, "members": 1})
+    done: list[tuple[int, int]] = []
+    found = train(
+        other, simulate(other, 400, seed=1), quick, seed=1, device="cpu",
+        progress=lambda *at: done.append(at),
+    )  # fmt: skip
+    assert found.info["likelihood"] == {"used": False}
+    assert found.weigher is None
+    assert done[-1][0] == done[-1][1]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"likelihood": False}, {"head": "none"}, {"embedding": EmbeddingConfig(kind="mlp")}],
+    ids=["switched off", "no density", "an embedding"],
+)
+def test_a_likelihood_needs_a_density_and_outputs_as_they_are(
+    problem: Problem, simulations: Simulations, settings: dict
+) -> None:
+    quick = BLUNT.model_copy(update={"head_steps": 2, "members": 1, **settings})
+    found = train(problem, simulations, quick, seed=1, device="cpu")
+    assert found.info["likelihood"] == {"used": False}
+
+
+class Told:
+    """A head whose density and draws are the exact posterior of y = e + noise under e ~ N(0, 1)."""
+
+    def __init__(self, shift: float = 0.0) -> None:
+        self.shift = shift
+
+    def _law(self, y: torch.Tensor) -> torch.distributions.Normal:
+        share = 1 / (1 + SD**2)
+        return torch.distributions.Normal(share * y + self.shift, SD * share**0.5)
+
+    def draw(self, y: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        law = self._law(y)
+        return law.mean + law.stddev * torch.randn(y.shape, generator=generator)
+
+    def log_prob(self, e: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return self._law(y).log_prob(e).sum(dim=1)
+
+
+def normal_pairs(n: int, seed: int) -> Pairs:
+    e = torch.randn(n, 1, generator=rng(seed))
+    return Pairs(e, e + SD * torch.randn(n, 1, generator=rng(seed + 1)))
+
+
+def likelihood_of(pairs: Pairs, plain: bool = True) -> Likelihood:
+    """Exactly the law of `normal_pairs`, by its regression."""
+    prior = Prior(a=stats.norm())
+    found = Likelihood(TrainConfig(hidden=8), "linear", plain, 1, 1, 0)
+    scaling = ParameterScaling.fit(prior, np.random.default_rng(0))
+    outputs = OutputScaling.fit(pairs.y.double().numpy())
+    found.settle(scaling, outputs, np.eye(1), pairs.u, pairs.y)
+    return found
+
+
+def exact_weigher(shift: float = 0.0) -> tuple[Weigher, list[Told], Pairs]:
+    pairs = normal_pairs(40_000, 1)
+    found = likelihood_of(pairs, plain=False)
+    found.estimator.head.fit(pairs.y, found.conditions(pairs.u))
+    return Weigher([found], 16, 2, 1.0), [Told(shift)], normal_pairs(2000, 7)
+
+
+def test_draws_of_the_exact_posterior_are_weighed_alike() -> None:
+    weigher, heads, held = exact_weigher()
+    with torch.no_grad():
+        _, log_w = weigher.weighed(heads, held.y, 16, rng())
+    assert log_w.std(dim=1).mean() < 0.05
+
+
+def test_weights_carry_a_shifted_head_to_the_posterior() -> None:
+    weigher, heads, held = exact_weigher(shift=0.6 * SD)
+    with torch.no_grad():
+        e = weigher.choose(heads, held.y, rng(3))
+        own, others = weigher(heads, held.u, held.y), weigher.weighed(heads, held.y, 16, rng(4))[1]
+    share = 1 / (1 + SD**2)
+    assert float((e - share * held.y).mean()) == pytest.approx(0, abs=0.02)
+    assert float((e - share * held.y).std()) == pytest.approx(SD * share**0.5, rel=0.05)
+    # KL between two normal laws 0.6 standard deviations apart, of which a choice of 16 loses some.
+    assert 0.1 < float(gained(own, others).mean()) < 0.2
+
+
+def test_many_draws_for_one_row_share_their_candidates() -> None:
+    """Rows of one y and of many, in any order, get what is theirs; heavy weights are kept."""
+    weigher, heads, _ = exact_weigher(shift=SD)
+    y = torch.cat([torch.full((3000, 1), 0.5), torch.tensor([[-1.0], [2.0]]), -torch.ones(3000, 1)])
+    with torch.no_grad():
+        e = weigher.choose(heads, y, rng(5))
+    share = 1 / (1 + SD**2)
+    for rows, at in ((slice(None, 3000), 0.5), (slice(3002, None), -1.0)):
+        assert float(e[rows].mean()) == pytest.approx(share * at, abs=0.02)
+        assert float(e[rows].std()) == pytest.approx(SD * share**0.5, rel=0.1)
+    assert torch.allclose(e[3000:3002], y[3000:3002], atol=5 * SD)
+
+
+def test_what_counts_alike_is_chosen_once() -> None:
+    places = _resampled(torch.zeros(3, 40), 40, rng())
+    assert all(sorted(row) == list(range(40)) for row in places.tolist())
+    assert places[0].tolist() != list(range(40))
+    heavy = torch.tensor([[0.0, 0.0, -1e4, 2.0]])
+    places = _resampled(heavy, 9000, rng(1))[0]
+    expected = 9000 * heavy[0].softmax(dim=0)
+    assert torch.bincount(places, minlength=4).numpy() == pytest.approx(expected.numpy(), abs=1)
+
+
+def decided(weigher: Weigher, heads: list[Told]) -> tuple[Weigher | None, dict]:
+    plan = SimpleNamespace()
+    weighing = Weighing(TrainConfig(), plan, normal_pairs(10, 3), normal_pairs(4000, 9), Plan)
+    return weighing._decide(heads, list(weigher.likelihoods), seed=1)
+
+
+def test_held_out_pairs_say_how_far_to_go() -> None:
+    weigher, heads, _ = exact_weigher(shift=0.6 * SD)
+    found, info = decided(weigher, heads)
+    assert found is not None
+    assert found.temperature >= 0.85
+    assert info["gain"] > 0.1
+    right, heads, _ = exact_weigher()
+    assert decided(right, heads)[1]["gain"] == pytest.approx(0, abs=0.01)
+
+
+def test_a_likelihood_that_lies_is_not_heard() -> None:
+    pairs = normal_pairs(4000, 1)
+    lie = likelihood_of(pairs, plain=False)
+    with torch.no_grad():
+        lie.estimator.head.fit(-pairs.y, lie.conditions(pairs.u))
+    assert decided(Weigher([lie], 16, 2, 1.0), [Told()])[0] is None
+
+
+def test_outputs_in_their_own_units_keep_their_density() -> None:
+    """The slope of the scale is that of differences, on a skewed output."""
+    prior = Prior(a=stats.norm())
+    y = np.exp(np.random.default_rng(0).normal(size=(5000, 1)))
+    outputs = OutputScaling.fit(y)
+    scores = torch.tensor(outputs.to_network(y), dtype=torch.float32)
+    found = Likelihood(TrainConfig(hidden=8), "linear", True, 1, 1, 0)
+    scaling = ParameterScaling.fit(prior, np.random.default_rng(0))
+    found.settle(scaling, outputs, np.eye(1), scores, scores)
+    at = torch.linspace(-2, 2, 41)[:, None]
+    t = found.seen(at)
+    raw = torch.tensor(outputs.maps[0].inverse(at.double().numpy()))
+    assert torch.corrcoef(torch.cat([t, raw], dim=1).T)[0, 1] == pytest.approx(1, abs=1e-6)
+    rise = (found.seen(at + 0.05) - found.seen(at - 0.05))[:, 0] / 0.1
+    assert found.log_slope(at).exp().numpy() == pytest.approx(rise.numpy(), rel=0.05)
+    assert found.seen(scores).std() == pytest.approx(1, abs=1e-3)
+
+
+def test_a_correlated_prior_is_known_on_the_scale_of_the_network() -> None:
+    prior = MultivariateNormal([1.0, -2.0], [[4.0, 1.5], [1.5, 1.0]], names=["a", "b"])
+    correlation = correlation_of(prior)
+    assert correlation == pytest.approx(np.array([[1, 0.75], [0.75, 1]]))
+    scaling = ParameterScaling.fit(prior, np.random.default_rng(0))
+    x = prior.sample(2000, np.random.default_rng(1))
+    e = torch.tensor(scaling.to_network(x), dtype=torch.float32)
+    found = Likelihood(TrainConfig(hidden=8), "linear", False, 2, 2, 0)
+    outputs = OutputScaling.fit(x)
+    found.settle(scaling, outputs, correlation, e, e)
+    gap = found.log_prior(e).numpy() - (prior.log_prob(x) - scaling.log_slope(x))
+    assert gap.std() < 0.1
+    assert correlation_of(Prior(a=stats.norm(), b=stats.gamma(2))) == pytest.approx(np.eye(2))
+    assert correlation_of(Dirichlet([1.0, 2.0])) is None
