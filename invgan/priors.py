@@ -19,6 +19,7 @@ from invgan.errors import InputError
 
 __all__ = [
     "Box",
+    "CutPrior",
     "Dirichlet",
     "HasQuantiles",
     "MultivariateNormal",
@@ -107,6 +108,16 @@ class HasQuantiles(PriorLike, Protocol):
 
     def quantile(self, p: Array) -> Array:
         """Quantiles of every parameter at the levels p (m,), shape (m, D)."""
+        ...
+
+
+@runtime_checkable
+class CutPrior(PriorLike, Protocol):
+    """A prior whose density is that of another times a factor that is constant in pieces."""
+
+    @property
+    def whole(self) -> PriorLike:
+        """The other one."""
         ...
 
 

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Self, cast
 
 import numpy as np
@@ -35,16 +36,29 @@ from torch import Tensor, nn
 from invgan.gan.heads import log_prob
 from invgan.gan.known import GRID, read_table
 from invgan.gan.member import Estimator, Member, build_estimator
-from invgan.priors import MultivariateNormal, Prior, PriorLike
+from invgan.priors import CutPrior, MultivariateNormal, Prior, PriorLike
 from invgan.scaling import OutputScaling, ParameterScaling
 from invgan.settings import EmbeddingConfig, TrainConfig
 
-__all__ = ["Likelihood", "Weigher", "correlation_of"]
+__all__ = ["KnownPrior", "Likelihood", "Weigher", "known_prior"]
 
 Array = NDArray[np.float64]
 
 _AT_ONCE = 16_384
 _LARGEST = 1e4
+
+
+@dataclass(frozen=True)
+class KnownPrior:
+    """Log-density ``-e' P e / 2 + sum_j t_j(e_j)`` of network parameters, but for a constant.
+
+    Attributes:
+        precision: P, shape (E, E).
+        table: of t_j on the grid, shape (E, K).
+    """
+
+    precision: Array
+    table: Array
 
 
 class Likelihood(nn.Module):
@@ -60,6 +74,7 @@ class Likelihood(nn.Module):
     """
 
     precision: Tensor
+    prior_table: Tensor
     parameter_table: Tensor
     output_table: Tensor
 
@@ -71,11 +86,12 @@ class Likelihood(nn.Module):
         bare = config.model_copy(update={"embedding": EmbeddingConfig()})
         self.estimator: Estimator = build_estimator(bare, kind, outputs, 2 * features, seed)
         self.register_buffer("precision", torch.eye(features))
+        self.register_buffer("prior_table", torch.zeros(features, len(GRID)))
         self.register_buffer("parameter_table", torch.zeros(features, len(GRID)))
         self.register_buffer("output_table", torch.zeros(outputs, len(GRID)))
 
     def settle(
-        self, parameters: ParameterScaling, outputs: OutputScaling, correlation: Array,
+        self, parameters: ParameterScaling, outputs: OutputScaling, prior: KnownPrior,
         e: Tensor, y: Tensor,
     ) -> None:  # fmt: skip
         """Take over the scales and the prior.
@@ -83,7 +99,7 @@ class Likelihood(nn.Module):
         Args:
             parameters: scale of the parameters.
             outputs: scale of the outputs.
-            correlation: of the prior, which is normal on the network's scale, shape (E, E).
+            prior: of the network parameters.
             e: network parameters (n, E), whose mean and spread set the units.
             y: output scores (n, L), the same.
         """
@@ -92,7 +108,8 @@ class Likelihood(nn.Module):
         images = np.stack([outputs.maps[g].inverse(GRID) for g in groups])
         self.parameter_table = _standardised(parameters.to_parameters(grid).T, e)
         self.output_table = _standardised(images, y)
-        self.precision = torch.as_tensor(np.linalg.inv(correlation)).to(e)
+        self.precision = torch.as_tensor(prior.precision).to(e)
+        self.prior_table = torch.as_tensor(prior.table).to(e)
 
     def conditions(self, e: Tensor) -> Tensor:
         """What the flow is told of network parameters e (n, E), shape (n, 2 E)."""
@@ -116,7 +133,8 @@ class Likelihood(nn.Module):
 
     def log_prior(self, e: Tensor) -> Tensor:
         """Log of q(e) but for a constant, of e (n, E); shape (n,)."""
-        return -0.5 * ((e @ self.precision) * e).sum(dim=1)
+        rest = _read(self.prior_table, e).sum(dim=1)
+        return rest - 0.5 * ((e @ self.precision) * e).sum(dim=1)
 
 
 class Weigher(nn.Module):
@@ -208,14 +226,27 @@ class Weigher(nn.Module):
         return cast(Likelihood, self.likelihoods[0])
 
 
-def correlation_of(prior: PriorLike) -> Array | None:
-    """Correlation (D, D) of a prior that is normal on the network's scale, or None."""
+def known_prior(prior: PriorLike, parameters: ParameterScaling) -> KnownPrior | None:
+    """The prior on the network's scale, where its density there is known, or None.
+
+    Independent laws are standard normal there, and a normal prior is normal. Of independent laws
+    that were cut (`CutPrior`) the scale was fitted to draws, and their density is taken from them.
+    """
+    size = parameters.dimension
+    flat = np.zeros((size, len(GRID)))
     if isinstance(prior, Prior):
-        return np.eye(len(prior.names))
+        return KnownPrior(np.eye(size), flat)
     if isinstance(prior, MultivariateNormal):
         scale = np.sqrt(np.diag(prior.cov))
-        return np.asarray(prior.cov / np.outer(scale, scale))
-    return None
+        return KnownPrior(np.linalg.inv(prior.cov / np.outer(scale, scale)), flat)
+    if not (isinstance(prior, CutPrior) and isinstance(prior.whole, Prior)):
+        return None
+    x = parameters.to_parameters(np.repeat(GRID[:, None], size, axis=1))
+    laws = prior.whole.laws.values()
+    log_p = np.stack([law.logpdf(column) for law, column in zip(laws, x.T, strict=True)])
+    slope = np.gradient(x, GRID, axis=0).T
+    table = log_p + np.log(np.maximum(slope, np.finfo(float).tiny)) + 0.5 * GRID**2
+    return KnownPrior(np.eye(size), np.clip(table, -_LARGEST, _LARGEST))
 
 
 def _resampled(log_w: Tensor, count: int, rng: torch.Generator) -> Tensor:

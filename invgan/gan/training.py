@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from invgan.files import digest
-from invgan.gan.bayes import correlation_of
+from invgan.gan.bayes import known_prior
 from invgan.gan.content import known_outputs
 from invgan.gan.course import Course
 from invgan.gan.device import choose_device, few_threads
@@ -151,8 +151,8 @@ def _scales(
     asked = config.likelihood and problem.random and problem.question == "posterior"
     whole = config.embedding.kind == "none" and not problem.missing
     few = len(outputs.groups or outputs.maps) <= MOST_OUTPUTS
-    correlation = correlation_of(problem.prior) if asked and whole and few else None
-    return None if correlation is None else Scales(parameters, outputs, correlation)
+    prior = known_prior(problem.prior, parameters) if asked and whole and few else None
+    return None if prior is None else Scales(parameters, outputs, prior)
 
 
 def _scheduled(config: TrainConfig, problem: Problem, pairs: int) -> TrainConfig:

@@ -16,10 +16,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from invgan.gan.bayes import Likelihood, Weigher
+from invgan.gan.bayes import KnownPrior, Likelihood, Weigher
 from invgan.gan.device import generator_on
 from invgan.gan.heads import LinearHead
 from invgan.gan.judge import gained, mean_of, share
@@ -31,7 +30,6 @@ from invgan.settings import TrainConfig
 
 __all__ = ["MOST_OUTPUTS", "Scales", "Weighing"]
 
-Array = NDArray[np.float64]
 Planner = Callable[[str, int, int], Plan]
 """A plan for a stage of this name and so many steps, after so many steps of stages before."""
 
@@ -55,12 +53,12 @@ class Scales:
     Attributes:
         parameters: scale of the parameters.
         outputs: scale of the outputs.
-        correlation: of the prior on the network's scale, where it is normal, shape (E, E).
+        prior: of the network parameters.
     """
 
     parameters: ParameterScaling
     outputs: OutputScaling
-    correlation: Array
+    prior: KnownPrior
 
 
 @dataclass(frozen=True)
@@ -120,7 +118,7 @@ class Weighing:
         likelihood = Likelihood(self.config, kind, plain, *sizes, seed).to(device)
         scales = self.scales
         likelihood.settle(
-            scales.parameters, scales.outputs, scales.correlation, self.pairs.u, self.pairs.y
+            scales.parameters, scales.outputs, scales.prior, self.pairs.u, self.pairs.y
         )
         pairs, held = (_exchanged(likelihood, part) for part in (self.pairs, self.selection))
         estimator = likelihood.estimator

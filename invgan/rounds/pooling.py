@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from invgan.priors import PriorLike
+from invgan.priors import CutPrior, PriorLike
 from invgan.problem import Problem
 from invgan.rounds.inside import confined
 from invgan.samples import Simulations, failure_records
@@ -46,6 +46,12 @@ class _Mixture:
     def __init__(self, parts: Sequence[PriorLike], shares: Array) -> None:
         self._parts, self._shares = parts, shares
         self.names, self.support = parts[0].names, parts[0].support
+
+    @property
+    def whole(self) -> PriorLike:
+        """The first of the priors, before any cut."""
+        first = self._parts[0]
+        return first.whole if isinstance(first, CutPrior) else first
 
     def sample(self, n: int, rng: np.random.Generator) -> Array:
         """Draw n parameter vectors, shape (n, D)."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from invgan.errors import InputError
-from invgan.priors import Box, Prior, PriorLike, Simplex, Support
+from invgan.priors import Box, CutPrior, Prior, PriorLike, Simplex, Support
 from invgan.truncation.region import Region
 
 __all__ = ["Truncated", "mass_of", "within"]
@@ -62,6 +62,11 @@ class Truncated:
             )
         self._hit_rate = hits / _PROBES
         self.mass = self._hit_rate * _box_mass(prior, self._low, self._high)
+
+    @property
+    def whole(self) -> PriorLike:
+        """The prior before any cut."""
+        return self.prior.whole if isinstance(self.prior, CutPrior) else self.prior
 
     def contains(self, x: Array) -> NDArray[np.bool_]:
         """Which rows of x (n, D) lie in all regions; shape (n,)."""
