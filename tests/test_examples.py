@@ -40,7 +40,7 @@ SMALL_OPTIONS = [
 ]
 FEW = SMALL | {
     "simulate": {"n": 300},
-    "train": SMALL["train"] | {"members": 1},
+    "train": SMALL["train"] | {"members": 1, "likelihood": False},
     "sample": {"n": 100},
     "mcmc": {"enabled": False},
 }

@@ -23,7 +23,9 @@ NOISES = {
     "lognormal": {"lognormal": 0.3},
     "student_t": {"student_t": {"df": 2, "sd": 0.1}},
 }
-QUICK = TrainConfig(head="small", head_steps=600, steps=0, members=1, judge=False, hidden=32)
+QUICK = TrainConfig(
+    head="small", head_steps=600, steps=0, members=1, judge=False, hidden=32, likelihood=False
+)
 OUTPUTS = 10
 WEIGHTS = np.random.default_rng(5).normal(size=(2, OUTPUTS))
 

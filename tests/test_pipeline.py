@@ -420,13 +420,14 @@ def test_rounds_of_simulation_are_taken_up_again(tmp_path: Path) -> None:
     narrow = ig.Problem(lambda x: x, ig.Prior(x1=stats.norm(), x2=stats.norm()),
                         np.array([[0.5, -0.5]]), noise={"normal": 0.05},
                         question="posterior")  # fmt: skip
-    plain = settings(head="gaussian", head_steps=200, members=2)
+    plain = settings(head="gaussian", head_steps=200, steps=0, members=2, likelihood=True)
     simulating = SimulateConfig(n=2000, rounds=2)
     chosen = ig.Settings(**{**dict(plain), "simulate": simulating})
     first = ig.solve(narrow, tmp_path, settings=chosen)
     assert [row["round"] for row in first.simulations.info["rounds"]] == [1, 2]
     assert first.simulations.info["rounds"][1]["prior_mass"] < 0.7
     assert first.baseline is not None
+    assert "gain" in first.inverse.info["likelihood"]
     again = ig.solve(narrow, tmp_path, settings=chosen)
     assert np.array_equal(again.samples.x, first.samples.x)
 

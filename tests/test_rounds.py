@@ -34,8 +34,8 @@ SD = 0.02
 SEEN = np.array([[0.31, -0.42]])
 SQUARE = Prior(a=stats.uniform(-1, 2), b=stats.uniform(-1, 2))
 QUICK = TrainConfig(
-    head="flow", head_steps=300, steps=0, judge=False, hidden=32, layers=2, transforms=1,
-    evaluations=3, batch_size=256,
+    head="flow", head_steps=300, steps=0, judge=False, likelihood=False, hidden=32, layers=2,
+    transforms=1, evaluations=3, batch_size=256,
 )  # fmt: skip
 
 
