@@ -251,13 +251,13 @@ def known_prior(prior: PriorLike, parameters: ParameterScaling) -> KnownPrior | 
 
 def _resampled(log_w: Tensor, count: int, rng: torch.Generator) -> Tensor:
     """Places (n, count) of candidates by systematic resampling, in random order; log_w (n, m)."""
-    ends = log_w.double().softmax(dim=1).cumsum(dim=1)
-    ticks, order = (
-        torch.rand(len(log_w), k, generator=rng, device=log_w.device) for k in (1, count)
-    )
-    ticks = (ticks.double() + torch.arange(count, device=log_w.device)) * ends[:, -1:] / count
+    device = log_w.device
+    first, order = (torch.rand(len(log_w), k, generator=rng, device=device) for k in (1, count))
+    # On the CPU, since not every device has the digits for a long sum.
+    ends = log_w.cpu().double().softmax(dim=1).cumsum(dim=1)
+    ticks = (first.cpu().double() + torch.arange(count)) * ends[:, -1:] / count
     places = torch.searchsorted(ends, ticks).clamp_max(log_w.shape[1] - 1)
-    return places.gather(1, order.argsort(dim=1))
+    return places.to(device).gather(1, order.argsort(dim=1))
 
 
 def _mean(logs: Sequence[Tensor]) -> Tensor:
@@ -267,8 +267,8 @@ def _mean(logs: Sequence[Tensor]) -> Tensor:
 
 def _standardised(table: Array, rows: Tensor) -> Tensor:
     """A table (C, K) of images of the grid, in units in which those of rows (n, C) are standard."""
-    images = torch.as_tensor(np.ascontiguousarray(table), device=rows.device)
-    found = _read(images, rows.double())
+    images = torch.as_tensor(np.ascontiguousarray(table))
+    found = _read(images, rows.cpu().double())
     centre, scale = found.mean(dim=0), found.std(dim=0).clamp_min(1e-300)
     return ((images - centre[:, None]) / scale[:, None]).to(rows)
 

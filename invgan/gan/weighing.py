@@ -91,8 +91,8 @@ class Weighing:
         Also returned: the form of the likelihoods, their gain in nats a pair, its standard error
         and the effective share of the candidates.
         """
-        first, *others = (int(s) for s in np.random.SeedSequence(seed).generate_state(3 + _FULL))
-        decide, *fits = others
+        states = np.random.SeedSequence(seed).generate_state(2 + _FULL)
+        first, decide, *fits = (int(state) for state in states)
         quarter, full = -(-self.config.steps_of_head // _TRIALS), self.config.steps_of_head
         forms = _forms()
         tried = []
@@ -104,7 +104,7 @@ class Weighing:
             tried.append((figure, kind, plain))
         _, kind, plain = min(tried)
         before, likelihoods = quarter * len(forms), []
-        for place, own in enumerate(fits[:_FULL]):
+        for place, own in enumerate(fits):
             plan = self.plan(f"{kind}-{place}", full, before + place * full)
             likelihoods.append(self._fit(kind, plain, full, own, plan)[1])
         weigher, found = self._decide(members, likelihoods, decide)
@@ -128,7 +128,8 @@ class Weighing:
         stage = LikelihoodStage(estimator, pairs, held, config, generator_on(device, seed))
         run_stage(stage, plan, lead=0.0)
         estimator.temper(held)
-        return stage.measure() - float(likelihood.log_slope(self.selection.y).mean()), likelihood
+        figure = stage.measure() - float(likelihood.log_slope(self.selection.y).mean())
+        return figure if math.isfinite(figure) else math.inf, likelihood
 
     def _decide(
         self, members: Sequence[Member], likelihoods: Sequence[Likelihood], seed: int
