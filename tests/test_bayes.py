@@ -202,7 +202,7 @@ def exact_weigher(shift: float = 0.0) -> tuple[Weigher, list[Told], Pairs]:
     pairs = normal_pairs(40_000, 1)
     found = likelihood_of(pairs, plain=False)
     found.estimator.head.fit(pairs.y, found.conditions(pairs.u))
-    return Weigher([found], 16, 2, 1.0), [Told(shift)], normal_pairs(2000, 7)
+    return Weigher([found], 1.0), [Told(shift)], normal_pairs(2000, 7)
 
 
 def test_draws_of_the_exact_posterior_are_weighed_alike() -> None:
@@ -268,7 +268,7 @@ def test_a_likelihood_that_lies_is_not_heard() -> None:
     lie = likelihood_of(pairs, plain=False)
     with torch.no_grad():
         lie.estimator.head.fit(-pairs.y, lie.conditions(pairs.u))
-    assert decided(Weigher([lie], 16, 2, 1.0), [Told()])[0] is None
+    assert decided(Weigher([lie], 1.0), [Told()])[0] is None
 
 
 def test_outputs_in_their_own_units_keep_their_density() -> None:

@@ -195,7 +195,7 @@ def spoken() -> str:
 def test_the_numbers_of_the_method_are_the_defaults() -> None:
     from invgan import correction, predictability
     from invgan.checks import consistency, levels, population, posterior
-    from invgan.gan import course, heads, judge, pairing, weighing
+    from invgan.gan import bayes, course, heads, judge, pairing, weighing
     from invgan.intervention import projection
     from invgan.mixing import between, evidence, rounds, steps
     from invgan.rounds import budget, doubt
@@ -258,8 +258,9 @@ def test_the_numbers_of_the_method_are_the_defaults() -> None:
     assert copies == (32, 262_144, 33)  # "up to 32 times", "262,144 pairs and 33 million numbers"
     assert judge._SIGNIFICANT == weighing._SIGNIFICANT == 2.0  # "two standard errors"
     assert weighing.MOST_OUTPUTS == 50  # "the outputs are 50 at most"
-    assert (weighing._TRIALS, weighing._FULL) == (4, 2)  # "a quarter", "two seeds"
-    assert (weighing._CANDIDATES, weighing._WORTH) == ((16, 64), 0.05)  # "16, or 64 where"
-    assert (weighing._SPARE, weighing._MOST_EACH) == (1.5, 16)  # "1.5 for each", "16 at most"
+    assert (weighing._TRIALS, weighing._FULL) == (4, 4)  # "a quarter", "four seeds"
+    assert weighing._CANDIDATES == 64  # "out of 64"
+    assert (bayes._FEWEST, bayes._LEAST_EFFECTIVE, bayes._SPARE) == (16, 8, 1.5)  # "begin with"
+    assert (bayes._MOST_FOR_ONE, bayes._MOST_EACH) == (64, 32)  # "are 64 and 32 for each"
     assert doubt._REACH == 1.5  # "one and a half times"
     assert inspect.signature(rounds.iterate).parameters["rounds"].default == 5  # "at most five"

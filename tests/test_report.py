@@ -464,7 +464,6 @@ MEMBER = {
     "divergence_of_head": 0.0213,
     "judge": {"gain": 0.0412, "error": 0.0051, "effective_share": 0.8123, "used": True},
 }
-WEIGHED = {**MEMBER["judge"], "candidates": 16, "each": 2}
 
 
 def _steps(kept, **more):
@@ -607,9 +606,9 @@ def test_other_answers_have_no_rounds():
         ),
         ({"judge": {**MEMBER["judge"], "used": False}}, "not beyond doubt: it is not used"),
         ({"members": [MEMBER] * 3}, "3 samplers were trained"),
-        ({"likelihood": WEIGHED}, "so they are: one of 16 candidates each, of which 81 % count"),
-        ({"likelihood": {**WEIGHED, "used": False}}, "not beyond doubt: they are not"),
-        ({"likelihood": WEIGHED, "members": [MEMBER] * 3}, "by a learnt likelihood changes"),
+        ({"likelihood": MEMBER["judge"]}, "so they are; 81 % of the draws count then"),
+        ({"likelihood": {**MEMBER["judge"], "used": False}}, "they are not weighed"),
+        ({"likelihood": MEMBER["judge"], "members": [MEMBER] * 3}, "by a learnt likelihood"),
         ({"divergence": None}, "to an unknown value"),
         ({"copies": 32}, "Each simulation was learnt from 32 times, under noise of its own."),
     ],

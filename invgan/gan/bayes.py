@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from invgan.gan.heads import log_prob
+from invgan.gan.judge import share
 from invgan.gan.known import GRID, read_table
 from invgan.gan.member import Estimator, Member, build_estimator
 from invgan.priors import CutPrior, MultivariateNormal, Prior, PriorLike
@@ -45,6 +46,8 @@ __all__ = ["KnownPrior", "Likelihood", "Weigher", "known_prior"]
 Array = NDArray[np.float64]
 
 _AT_ONCE = 16_384
+_FEWEST, _MOST_FOR_ONE, _MOST_EACH = 16, 64, 32
+_LEAST_EFFECTIVE, _SPARE = 8.0, 1.5
 _LARGEST = 1e4
 
 
@@ -142,17 +145,12 @@ class Weigher(nn.Module):
 
     Args:
         likelihoods: flows from different seeds; what counts is the mean of their densities.
-        candidates: draws of the heads for one y, at least.
-        each: draws of the heads for each draw wanted, where many are wanted for one y.
         temperature: the power t of the ratio.
     """
 
-    def __init__(
-        self, likelihoods: Sequence[Likelihood], candidates: int, each: int, temperature: float
-    ) -> None:
+    def __init__(self, likelihoods: Sequence[Likelihood], temperature: float) -> None:
         super().__init__()
-        self.likelihoods = nn.ModuleList(likelihoods)
-        self.candidates, self.each, self.temperature = candidates, each, temperature
+        self.likelihoods, self.temperature = nn.ModuleList(likelihoods), temperature
 
     def to_dict(self) -> dict[str, Any]:
         """What must be known beside the weights, as plain values."""
@@ -160,8 +158,6 @@ class Weigher(nn.Module):
             "kind": self._first.kind,
             "plain": self._first.plain,
             "likelihoods": len(self.likelihoods),
-            "candidates": self.candidates,
-            "each": self.each,
             "temperature": self.temperature,
         }
 
@@ -175,12 +171,12 @@ class Weigher(nn.Module):
             Likelihood(config, kind, plain, features, outputs, 0)
             for _ in range(form["likelihoods"])
         ]
-        return cls(likelihoods, form["candidates"], form["each"], form["temperature"])
+        return cls(likelihoods, form["temperature"])
 
     def only(self, number: int) -> Weigher:
         """The same with one of the likelihoods alone, by a number that may go round."""
         one = cast(Likelihood, self.likelihoods[number % len(self.likelihoods)])
-        return Weigher([one], self.candidates, self.each, self.temperature)
+        return Weigher([one], self.temperature)
 
     def choose(self, members: Sequence[Member], y: Tensor, rng: torch.Generator) -> Tensor:
         """One draw e (n, E) for each row of scores y (n, L).
@@ -192,12 +188,29 @@ class Weigher(nn.Module):
         rows, counts = torch.unique_consecutive(y, dim=0, return_counts=True)
         starts = counts.cumsum(dim=0) - counts
         for count in counts.unique().tolist():
-            pool = max(self.candidates, count * self.each)
-            for some in (counts == count).nonzero()[:, 0].split(max(1, _AT_ONCE // pool)):
-                found, log_w = self.weighed(members, rows[some], pool, rng)
-                places = _resampled(log_w, count, rng)
+            block = max(1, _AT_ONCE // max(_FEWEST, 2 * count))
+            for some in (counts == count).nonzero()[:, 0].split(block):
                 wanted = starts[some][:, None] + torch.arange(count, device=y.device)
-                e[wanted] = found.take_along_dim(places[:, :, None], dim=1)
+                e[wanted] = self._chosen(members, rows[some], count, rng)
+        return e
+
+    def _chosen(
+        self, members: Sequence[Member], y: Tensor, count: int, rng: torch.Generator
+    ) -> Tensor:
+        """Draws e (n, count, E) for each row of y (n, L), out of as many candidates as it takes."""
+        e = y.new_empty(len(y), count, len(self._first.precision))
+        need, most = max(_LEAST_EFFECTIVE, _SPARE * count), max(_MOST_FOR_ONE, _MOST_EACH * count)
+        waiting = torch.arange(len(y), device=y.device)
+        pool, log_w = self.weighed(members, y, max(_FEWEST, 2 * count), rng)
+        while len(waiting):
+            size = log_w.shape[1]
+            done = (size * share(log_w) >= need) | torch.tensor(2 * size > most, device=y.device)
+            places = _resampled(log_w[done], count, rng)
+            e[waiting[done]] = pool[done].take_along_dim(places[:, :, None], dim=1)
+            waiting, pool, log_w = waiting[~done], pool[~done], log_w[~done]
+            if len(waiting):
+                more, weights = self.weighed(members, y[waiting], size, rng)
+                pool, log_w = torch.cat([pool, more], dim=1), torch.cat([log_w, weights], dim=1)
         return e
 
     def weighed(

@@ -2,9 +2,9 @@
 
 A likelihood has a kind of flow, of those that heads have, and a scale of the outputs, their own
 units or normal scores. Each of these forms is fitted on a quarter of the steps, the one that
-held-out pairs like best once more from two seeds in full. One half of the selection pairs then
-chooses the power of the ratio and the number of candidates, by what they gain (`judge.gained`); the
-other half says whether the gain is beyond doubt.
+held-out pairs like best once more from four seeds in full. One half of the selection pairs then
+chooses the power of the ratio, by what a choice out of 64 gains (`judge.gained`); the other half
+says whether that is beyond doubt.
 """
 
 from __future__ import annotations
@@ -36,13 +36,11 @@ Planner = Callable[[str, int, int], Plan]
 MOST_OUTPUTS = 50
 """Of more outputs no law is learnt."""
 
-_TRIALS, _FULL = 4, 2
-_CANDIDATES = (16, 64)
+_TRIALS, _FULL = 4, 4
+_CANDIDATES = 64
 _TEMPERATURES = (0.25, 0.5, 0.7, 0.85, 1.0)
-_WORTH = 0.05
 _SIGNIFICANT = 2.0
-_SPARE, _MOST_EACH = 1.5, 16
-_MOST_HELDOUT = 2048
+_MOST_HELDOUT = 1024
 _ROWS_AT_ONCE = 256
 
 
@@ -142,21 +140,14 @@ class Weighing:
                 slice(None, min(half, _MOST_HELDOUT)), slice(half, half + 2 * _MOST_HELDOUT)
             )
         )  # fmt: skip
-        chosen: list[tuple[float, float, int]] = []
-        for count in _CANDIDATES:
-            own, others = _weights(Weigher(likelihoods, count, 1, 1.0), members, tuning, seed)
-            gains = [float(gained(t * own, t * others).mean()) for t in _TEMPERATURES]
-            chosen.append((max(gains), _TEMPERATURES[int(np.argmax(gains))], count))
-        few, many = chosen
-        _, temperature, count = many if many[0] > few[0] + _WORTH else few
-        weigher = Weigher(likelihoods, count, 1, temperature)
+        own, others = _weights(Weigher(likelihoods, 1.0), members, tuning, seed)
+        gains = [float(gained(t * own, t * others).mean()) for t in _TEMPERATURES]
+        weigher = Weigher(likelihoods, _TEMPERATURES[int(np.argmax(gains))])
         own, others = _weights(weigher, members, deciding, seed + 1)
         gain, error = mean_of([gained(own, others)])
-        effective = float(share(others).mean())
-        weigher.each = min(math.ceil(_SPARE / effective), _MOST_EACH)
         found = {
-            "gain": gain, "error": error, "effective_share": effective, "candidates": count,
-            "each": weigher.each, "temperature": temperature,
+            "gain": gain, "error": error, "effective_share": float(share(others).mean()),
+            "temperature": weigher.temperature,
         }  # fmt: skip
         return (weigher if gain > _SIGNIFICANT * error else None), found
 
@@ -181,5 +172,5 @@ def _weights(
     own, others = [], []
     for e, y in pairs.chunks(_ROWS_AT_ONCE):
         own.append(weigher(members, e, y))
-        others.append(weigher.weighed(members, y, weigher.candidates, rng)[1])
+        others.append(weigher.weighed(members, y, _CANDIDATES, rng)[1])
     return torch.cat(own), torch.cat(others)

@@ -224,12 +224,9 @@ def _likelihood(found: Mapping[str, Any]) -> list[str]:
     if gain is None or error is None:
         return []
     if not found.get("used"):
-        outcome = "which is not beyond doubt: they are not"
+        outcome = "which is not beyond doubt: they are not weighed"
     else:
-        outcome = (
-            f"so they are: one of {found['candidates']} candidates each, of which "
-            f"{100 * found['effective_share']:.0f} % count"
-        )
+        outcome = f"so they are; {100 * found['effective_share']:.0f} % of the draws count then"
     return [
         "Weighing the draws by a learnt likelihood changes the log-likelihood of held-out pairs by "
         f"{gain:.3g} ± {error:.2g} nats a pair, {outcome}."
