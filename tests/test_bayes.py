@@ -11,9 +11,11 @@ import torch
 from scipy import stats
 
 from invgan.gan import Inverse, train
-from invgan.gan.bayes import Likelihood, Weigher, _resampled, known_prior
+from invgan.gan.bayes import Likelihood, known_prior
 from invgan.gan.judge import gained
+from invgan.gan.moves import moved
 from invgan.gan.stage import Pairs, Plan
+from invgan.gan.weigher import Weigher, _resampled
 from invgan.gan.weighing import Weighing
 from invgan.metrics import kolmogorov_smirnov
 from invgan.priors import Dirichlet, MultivariateNormal, Prior
@@ -224,9 +226,10 @@ def test_weights_carry_a_shifted_head_to_the_posterior() -> None:
     assert 0.1 < float(gained(own, others).mean()) < 0.2
 
 
-def test_many_draws_for_one_row_share_their_candidates() -> None:
+@pytest.mark.parametrize("shift", [0.5, 2.0], ids=["resampled", "moved"])
+def test_many_draws_for_one_row_share_their_candidates(shift: float) -> None:
     """Rows of one y and of many, in any order, get what is theirs; heavy weights are kept."""
-    weigher, heads, _ = exact_weigher(shift=SD)
+    weigher, heads, _ = exact_weigher(shift=shift * SD)
     y = torch.cat([torch.full((3000, 1), 0.5), torch.tensor([[-1.0], [2.0]]), -torch.ones(3000, 1)])
     with torch.no_grad():
         e = weigher.choose(heads, y, rng(5))
@@ -235,6 +238,25 @@ def test_many_draws_for_one_row_share_their_candidates() -> None:
         assert float(e[rows].mean()) == pytest.approx(share * at, abs=0.02)
         assert float(e[rows].std()) == pytest.approx(SD * share**0.5, rel=0.1)
     assert torch.allclose(e[3000:3002], y[3000:3002], atol=5 * SD)
+
+
+def test_moves_leave_a_law_as_it_is_and_carry_crowds_to_it() -> None:
+    """Two crowds of different laws: one that has its law already, one of a few copies far off."""
+    centres, sd = torch.tensor([[[0.0, 0.0]], [[3.0, -2.0]]]), torch.tensor([1.0, 0.2])
+
+    def log_density(e: torch.Tensor) -> torch.Tensor:
+        return -0.5 * ((e - centres) / sd).square().sum(dim=2)
+
+    begin = torch.randn(2, 4001, 2, generator=rng(1)) * sd
+    begin[1] = (
+        torch.tensor([2.0, -1.8])
+        + 0.3 * torch.randn(5, 2, generator=rng(2))[torch.randint(5, (4001,), generator=rng(3))]
+    )
+    end = moved(log_density, begin, 60, rng(4))
+    for crowd, centre in zip(end, centres, strict=True):
+        assert crowd.mean(dim=0).numpy() == pytest.approx(centre[0].numpy(), abs=0.1)
+        assert crowd.std(dim=0).numpy() == pytest.approx(sd.numpy(), rel=0.1)
+    assert len(end[1].unique(dim=0)) > 3000
 
 
 def test_what_counts_alike_is_chosen_once() -> None:

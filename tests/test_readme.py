@@ -195,7 +195,7 @@ def spoken() -> str:
 def test_the_numbers_of_the_method_are_the_defaults() -> None:
     from invgan import correction, predictability
     from invgan.checks import consistency, levels, population, posterior
-    from invgan.gan import bayes, course, heads, judge, pairing, weighing
+    from invgan.gan import course, heads, judge, pairing, weigher, weighing
     from invgan.intervention import projection
     from invgan.mixing import between, evidence, rounds, steps
     from invgan.rounds import budget, doubt
@@ -260,7 +260,12 @@ def test_the_numbers_of_the_method_are_the_defaults() -> None:
     assert weighing.MOST_OUTPUTS == 50  # "the outputs are 50 at most"
     assert (weighing._TRIALS, weighing._FULL) == (4, 4)  # "a quarter", "four seeds"
     assert weighing._CANDIDATES == 64  # "out of 64"
-    assert (bayes._FEWEST, bayes._LEAST_EFFECTIVE, bayes._SPARE) == (16, 8, 1.5)  # "begin with"
-    assert (bayes._MOST_FOR_ONE, bayes._MOST_EACH) == (64, 32)  # "are 64 and 32 for each"
+    assert (weigher._FEWEST, weigher._LEAST, weigher._MOST_FOR_ONE) == (16, 8, 64)  # "worth 8"
+    assert (weigher._CROWD, weigher._SPARE, weigher._MOST_EACH) == (
+        50,
+        1.5,
+        4,
+    )  # "50 and more", "four"
+    assert weigher._MOVES == 20  # "20 steps"
     assert doubt._REACH == 1.5  # "one and a half times"
     assert inspect.signature(rounds.iterate).parameters["rounds"].default == 5  # "at most five"

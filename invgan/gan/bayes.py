@@ -7,13 +7,7 @@ A head learns p(e given y). By Bayes' theorem the same law is, but for a factor 
 with the prior q, which is known, and the law l of the outputs, which can be learnt as a head is
 (Papamakarios, Sterratt and Murray 2019). Which of the two is the easier is a matter of the model:
 an instrument with a simple error has a simple l, and may have a posterior in four pieces. So both
-are learnt. With h the density that draws come from, the ratio
-
-    w = q(e) l(y given e) / h(e given y)
-
-turns draws of the heads into draws of the other road, by choosing among candidates in proportion to
-w (sampling-importance resampling, Rubin 1988). A power w^t with t below one stops on the way. How
-far to go, and whether to go at all, held-out pairs say (`weighing`).
+are learnt, and the first is weighed by the second (`weigher`).
 
 The law of the outputs is that of a head with its two sides exchanged. It is told the parameters
 twice, on the network's scale and in the user's units, and speaks of the outputs on whichever of the
@@ -23,10 +17,7 @@ nowhere else.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self, cast
 
 import numpy as np
 import torch
@@ -34,20 +25,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from invgan.gan.heads import log_prob
-from invgan.gan.judge import share
 from invgan.gan.known import GRID, read_table
-from invgan.gan.member import Estimator, Member, build_estimator
+from invgan.gan.member import Estimator, build_estimator
 from invgan.priors import CutPrior, MultivariateNormal, Prior, PriorLike
 from invgan.scaling import OutputScaling, ParameterScaling
 from invgan.settings import EmbeddingConfig, TrainConfig
 
-__all__ = ["KnownPrior", "Likelihood", "Weigher", "known_prior"]
+__all__ = ["KnownPrior", "Likelihood", "known_prior"]
 
 Array = NDArray[np.float64]
 
-_AT_ONCE = 16_384
-_FEWEST, _MOST_FOR_ONE, _MOST_EACH = 16, 64, 32
-_LEAST_EFFECTIVE, _SPARE = 8.0, 1.5
 _LARGEST = 1e4
 
 
@@ -140,105 +127,6 @@ class Likelihood(nn.Module):
         return rest - 0.5 * ((e @ self.precision) * e).sum(dim=1)
 
 
-class Weigher(nn.Module):
-    """Weighs draws of heads by likelihoods, and chooses among them.
-
-    Args:
-        likelihoods: flows from different seeds; what counts is the mean of their densities.
-        temperature: the power t of the ratio.
-    """
-
-    def __init__(self, likelihoods: Sequence[Likelihood], temperature: float) -> None:
-        super().__init__()
-        self.likelihoods, self.temperature = nn.ModuleList(likelihoods), temperature
-
-    def to_dict(self) -> dict[str, Any]:
-        """What must be known beside the weights, as plain values."""
-        return {
-            "kind": self._first.kind,
-            "plain": self._first.plain,
-            "likelihoods": len(self.likelihoods),
-            "temperature": self.temperature,
-        }
-
-    @classmethod
-    def blank(
-        cls, config: TrainConfig, form: Mapping[str, Any], features: int, outputs: int
-    ) -> Self:
-        """One of the form that `to_dict` gave, on the CPU; its weights are to be filled in."""
-        kind, plain = form["kind"], form["plain"]
-        likelihoods = [
-            Likelihood(config, kind, plain, features, outputs, 0)
-            for _ in range(form["likelihoods"])
-        ]
-        return cls(likelihoods, form["temperature"])
-
-    def only(self, number: int) -> Weigher:
-        """The same with one of the likelihoods alone, by a number that may go round."""
-        one = cast(Likelihood, self.likelihoods[number % len(self.likelihoods)])
-        return Weigher([one], self.temperature)
-
-    def choose(self, members: Sequence[Member], y: Tensor, rng: torch.Generator) -> Tensor:
-        """One draw e (n, E) for each row of scores y (n, L).
-
-        Equal rows that follow each other have their candidates in common, of which none is chosen
-        twice that counts for less than one draw.
-        """
-        e = y.new_empty(len(y), len(self._first.precision))
-        rows, counts = torch.unique_consecutive(y, dim=0, return_counts=True)
-        starts = counts.cumsum(dim=0) - counts
-        for count in counts.unique().tolist():
-            block = max(1, _AT_ONCE // max(_FEWEST, 2 * count))
-            for some in (counts == count).nonzero()[:, 0].split(block):
-                wanted = starts[some][:, None] + torch.arange(count, device=y.device)
-                e[wanted] = self._chosen(members, rows[some], count, rng)
-        return e
-
-    def _chosen(
-        self, members: Sequence[Member], y: Tensor, count: int, rng: torch.Generator
-    ) -> Tensor:
-        """Draws e (n, count, E) for each row of y (n, L), out of as many candidates as it takes."""
-        e = y.new_empty(len(y), count, len(self._first.precision))
-        need, most = max(_LEAST_EFFECTIVE, _SPARE * count), max(_MOST_FOR_ONE, _MOST_EACH * count)
-        waiting = torch.arange(len(y), device=y.device)
-        pool, log_w = self.weighed(members, y, max(_FEWEST, 2 * count), rng)
-        while len(waiting):
-            size = log_w.shape[1]
-            done = (size * share(log_w) >= need) | torch.tensor(2 * size > most, device=y.device)
-            places = _resampled(log_w[done], count, rng)
-            e[waiting[done]] = pool[done].take_along_dim(places[:, :, None], dim=1)
-            waiting, pool, log_w = waiting[~done], pool[~done], log_w[~done]
-            if len(waiting):
-                more, weights = self.weighed(members, y[waiting], size, rng)
-                pool, log_w = torch.cat([pool, more], dim=1), torch.cat([log_w, weights], dim=1)
-        return e
-
-    def weighed(
-        self, members: Sequence[Member], y: Tensor, count: int, rng: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """Candidates e (n, m, E) from the members in turn, and the log of their weights (n, m)."""
-        e, log_w = y.new_empty(len(y) * count, len(self._first.precision)), []
-        for start in range(0, len(e), _AT_ONCE):
-            part = e[start : start + _AT_ONCE]
-            many = y[torch.arange(start, start + len(part), device=y.device) // count]
-            for number, member in enumerate(members):
-                turn = slice(number, None, len(members))
-                part[turn] = member.draw(many[turn], rng)
-            log_w.append(self(members, part, many))
-        return e.reshape(len(y), count, -1), torch.cat(log_w).reshape(len(y), count)
-
-    def forward(self, members: Sequence[Member], e: Tensor, y: Tensor) -> Tensor:
-        """Log of w^t of e (n, E) given scores y (n, L), but for a function of y; shape (n,)."""
-        likelihoods = [cast(Likelihood, each).log_prob(e, y) for each in self.likelihoods]
-        heads = [member.log_prob(e, y) for member in members]
-        log_w = self._first.log_prior(e) + _mean(likelihoods) - _mean(heads)
-        return self.temperature * log_w.nan_to_num(nan=-_LARGEST).clamp(-_LARGEST, _LARGEST)
-
-    @property
-    def _first(self) -> Likelihood:
-        return cast(Likelihood, self.likelihoods[0])
-
-
 def known_prior(prior: PriorLike, parameters: ParameterScaling) -> KnownPrior | None:
     """The prior on the network's scale, where its density there is known, or None.
 
@@ -260,22 +148,6 @@ def known_prior(prior: PriorLike, parameters: ParameterScaling) -> KnownPrior | 
     slope = np.gradient(x, GRID, axis=0).T
     table = log_p + np.log(np.maximum(slope, np.finfo(float).tiny)) + 0.5 * GRID**2
     return KnownPrior(np.eye(size), np.clip(table, -_LARGEST, _LARGEST))
-
-
-def _resampled(log_w: Tensor, count: int, rng: torch.Generator) -> Tensor:
-    """Places (n, count) of candidates by systematic resampling, in random order; log_w (n, m)."""
-    device = log_w.device
-    first, order = (torch.rand(len(log_w), k, generator=rng, device=device) for k in (1, count))
-    # On the CPU, since not every device has the digits for a long sum.
-    ends = log_w.cpu().double().softmax(dim=1).cumsum(dim=1)
-    ticks = (first.cpu().double() + torch.arange(count)) * ends[:, -1:] / count
-    places = torch.searchsorted(ends, ticks).clamp_max(log_w.shape[1] - 1)
-    return places.to(device).gather(1, order.argsort(dim=1))
-
-
-def _mean(logs: Sequence[Tensor]) -> Tensor:
-    """Log of the mean of densities whose logs are given, each (n,)."""
-    return torch.stack(list(logs)).logsumexp(dim=0) - math.log(len(logs))
 
 
 def _standardised(table: Array, rows: Tensor) -> Tensor:

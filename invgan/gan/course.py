@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from invgan.gan.bayes import Weigher
 from invgan.gan.content import Outputs, outputs_of
 from invgan.gan.device import generator_on
 from invgan.gan.game import GameStage
@@ -29,6 +28,7 @@ from invgan.gan.recovery import Recovered, play_with_recovery
 from invgan.gan.stage import Column, Pairs, Plan, Source, Watch, run_stage
 from invgan.gan.streaming import OnDisk, in_latent_space
 from invgan.gan.temper import temper_together
+from invgan.gan.weigher import Weigher
 from invgan.gan.weighing import Scales, Weighing
 from invgan.health import diagnose_kept, summary
 from invgan.settings import TrainConfig

@@ -19,12 +19,12 @@ from torch import Tensor, nn
 
 from invgan.errors import InputError
 from invgan.gan.artefact import Kind
-from invgan.gan.bayes import Weigher
 from invgan.gan.codes import check_code
 from invgan.gan.device import choose_device, generator_on, to_array, to_tensor
 from invgan.gan.judge import Judge
 from invgan.gan.member import Member, build_estimator
 from invgan.gan.networks import build_generator, plain_generator
+from invgan.gan.weigher import Weigher
 from invgan.health import Health
 from invgan.scaling import OutputScaling, ParameterScaling
 from invgan.settings import TrainConfig

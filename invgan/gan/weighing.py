@@ -18,13 +18,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from invgan.gan.bayes import KnownPrior, Likelihood, Weigher
+from invgan.gan.bayes import KnownPrior, Likelihood
 from invgan.gan.device import generator_on
 from invgan.gan.heads import LinearHead
 from invgan.gan.judge import gained, mean_of, share
 from invgan.gan.likelihood import LikelihoodStage
 from invgan.gan.member import Member
 from invgan.gan.stage import Pairs, Plan, run_stage
+from invgan.gan.weigher import Weigher
 from invgan.scaling import OutputScaling, ParameterScaling
 from invgan.settings import TrainConfig
 
