@@ -265,7 +265,7 @@ def test_the_numbers_of_the_method_are_the_defaults() -> None:
         50,
         1.5,
         4,
-    )  # "50 and more", "four"
+    )  # "50 and more moves", "four"
     assert weigher._MOVES == 20  # "20 steps"
     assert doubt._REACH == 1.5  # "one and a half times"
     assert inspect.signature(rounds.iterate).parameters["rounds"].default == 5  # "at most five"

@@ -91,9 +91,7 @@ class Weigher(nn.Module):
     ) -> Tensor:
         """Draws e (n, count, E) for each row of y (n, L), out of as many candidates as it takes."""
         e = y.new_empty(len(y), count, len(self._first.precision))
-        crowd = count >= _CROWD
-        need, most = (_SPARE * count, _MOST_EACH * count) if crowd else (_LEAST, _MOST_FOR_ONE)
-        most = max(most, 2 * count)
+        need, most = max(_LEAST, _SPARE * count), max(_MOST_FOR_ONE, _MOST_EACH * count)
         waiting = torch.arange(len(y), device=y.device)
         pool, log_w = self.weighed(members, y, max(_FEWEST, 2 * count), rng)
         while len(waiting):
@@ -103,7 +101,7 @@ class Weigher(nn.Module):
             places = _resampled(log_w[done], count, rng)
             e[waiting[done]] = pool[done].take_along_dim(places[:, :, None], dim=1)
             poor = waiting[done & ~enough]
-            if crowd and len(poor):
+            if count >= _CROWD and len(poor):
                 e[poor] = self._moved(members, e[poor], y[poor], rng)
             waiting, pool, log_w = waiting[~done], pool[~done], log_w[~done]
             if len(waiting):
