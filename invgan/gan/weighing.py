@@ -1,10 +1,10 @@
 """Learning a likelihood beside the heads, and whether their draws are weighed by it.
 
 A likelihood has a kind of flow, of those that heads have, and a scale of the outputs, their own
-units or normal scores. Each of these forms is fitted on a quarter of the steps, the one that
-held-out pairs like best once more from four seeds in full. One half of the selection pairs then
-chooses the power of the ratio, by what a choice out of 64 gains (`judge.gained`); the other half
-says whether that is beyond doubt.
+units or normal scores. Each of these forms is fitted on a quarter of the steps, the two that
+held-out pairs like best in full, and the better of them from three more seeds. One half of the
+selection pairs then chooses the power of the ratio, by what a choice out of 64 gains
+(`judge.gained`); the other half says whether that is beyond doubt.
 """
 
 from __future__ import annotations
@@ -34,10 +34,16 @@ __all__ = ["MOST_OUTPUTS", "Scales", "Weighing"]
 Planner = Callable[[str, int, int], Plan]
 """A plan for a stage of this name and so many steps, after so many steps of stages before."""
 
+Form = tuple[str, bool]
+"""Kind of the flow, and whether the outputs are seen in their own units."""
+
 MOST_OUTPUTS = 50
 """Of more outputs no law is learnt."""
 
-_TRIALS, _FULL = 4, 4
+_FORMS: tuple[Form, ...] = tuple(
+    (k, plain) for k in ("linear", "affine") for plain in (True, False)
+)
+_TRIALS, _FINALISTS, _FULL = 4, 2, 4
 _CANDIDATES = 64
 _TEMPERATURES = (0.25, 0.5, 0.7, 0.85, 1.0)
 _SIGNIFICANT = 2.0
@@ -82,7 +88,7 @@ class Weighing:
     def steps(config: TrainConfig) -> int:
         """Steps of all fits together."""
         quarter = -(-config.steps_of_head // _TRIALS)
-        return quarter * len(_forms()) + _FULL * config.steps_of_head
+        return quarter * len(_FORMS) + (_FINALISTS + _FULL - 1) * config.steps_of_head
 
     def run(self, members: Sequence[Member], seed: int) -> tuple[Weigher | None, dict[str, Any]]:
         """A weigher of the draws of these members, or None where held-out pairs gain nothing.
@@ -92,27 +98,38 @@ class Weighing:
         """
         states = np.random.SeedSequence(seed).generate_state(2 + _FULL)
         first, decide, *fits = (int(state) for state in states)
-        quarter, full = -(-self.config.steps_of_head // _TRIALS), self.config.steps_of_head
-        forms = _forms()
-        tried = []
-        for place, (kind, plain) in enumerate(forms):
-            name = f"{kind}-{'units' if plain else 'scores'}"
-            figure, _ = self._fit(
-                kind, plain, quarter, first, self.plan(name, quarter, place * quarter)
-            )
-            tried.append((figure, kind, plain))
-        _, kind, plain = min(tried)
-        before, likelihoods = quarter * len(forms), []
-        for place, own in enumerate(fits):
-            plan = self.plan(f"{kind}-{place}", full, before + place * full)
-            likelihoods.append(self._fit(kind, plain, full, own, plan)[1])
+        form, likelihood = self._best(first, fits[0])
+        likelihoods, full = [likelihood], self.config.steps_of_head
+        before = self.steps(self.config) - (_FULL - 1) * full
+        for place, own in enumerate(fits[1:]):
+            at = before + place * full
+            likelihoods.append(self._fit(form, full, own, str(place + 1), at)[1])
         weigher, found = self._decide(members, likelihoods, decide)
-        return weigher, {"kind": kind, "plain": plain, **found}
+        return weigher, {"kind": form[0], "plain": form[1], **found}
+
+    def _best(self, first: int, seed: int) -> tuple[Form, Likelihood]:
+        """The form that held-out pairs like best, and a likelihood of it in full."""
+        full = self.config.steps_of_head
+        quarter = -(-full // _TRIALS)
+        tried = [
+            self._fit(form, quarter, first, "trial", place * quarter)[0]
+            for place, form in enumerate(_FORMS)
+        ]
+        finalists = [_FORMS[place] for place in np.argsort(tried)[:_FINALISTS]]
+        before = quarter * len(_FORMS)
+        finals = [
+            self._fit(form, full, seed, "0", before + place * full)
+            for place, form in enumerate(finalists)
+        ]
+        best = int(np.argmin([figure for figure, _ in finals]))
+        return finalists[best], finals[best][1]
 
     def _fit(
-        self, kind: str, plain: bool, steps: int, seed: int, plan: Plan
+        self, form: Form, steps: int, seed: int, which: str, before: int
     ) -> tuple[float, Likelihood]:
         """One likelihood; the held-out nats a pair of its outputs' scores, and itself."""
+        kind, plain = form
+        plan = self.plan(f"{kind}-{'units' if plain else 'scores'}-{which}", steps, before)
         device, sizes = self.pairs.u.device, (self.pairs.u.shape[1], self.pairs.y.shape[1])
         likelihood = Likelihood(self.config, kind, plain, *sizes, seed).to(device)
         scales = self.scales
@@ -151,11 +168,6 @@ class Weighing:
             "temperature": weigher.temperature,
         }  # fmt: skip
         return (weigher if gain > _SIGNIFICANT * error else None), found
-
-
-def _forms() -> list[tuple[str, bool]]:
-    """Kinds of flows, and whether the outputs are seen in their own units."""
-    return [(kind, plain) for kind in ("linear", "affine") for plain in (True, False)]
 
 
 @torch.no_grad()
