@@ -265,7 +265,7 @@ def test_the_numbers_of_the_method_are_the_defaults() -> None:
         50,
         1.5,
         4,
-    )  # "50 and more moves", "four"
-    assert weigher._MOVES == 20  # "20 steps"
+    )  # "50 draws and more", "four"
+    assert (weigher._MOST_FOR_CROWD, weigher._MOVES) == (2048, 20)  # "2048 for a crowd", "20 steps"
     assert doubt._REACH == 1.5  # "one and a half times"
     assert inspect.signature(rounds.iterate).parameters["rounds"].default == 5  # "at most five"

@@ -29,7 +29,7 @@ __all__ = ["Weigher"]
 
 _AT_ONCE = 16_384
 _LARGEST = 1e4
-_FEWEST, _LEAST, _MOST_FOR_ONE = 16, 8.0, 64
+_FEWEST, _LEAST, _MOST_FOR_ONE, _MOST_FOR_CROWD = 16, 8.0, 64, 2048
 _CROWD, _SPARE, _MOST_EACH, _MOVES = 50, 1.5, 4, 20
 
 
@@ -91,7 +91,9 @@ class Weigher(nn.Module):
     ) -> Tensor:
         """Draws e (n, count, E) for each row of y (n, L), out of as many candidates as it takes."""
         e = y.new_empty(len(y), count, len(self._first.precision))
-        need, most = max(_LEAST, _SPARE * count), max(_MOST_FOR_ONE, _MOST_EACH * count)
+        crowd = count >= _CROWD
+        need = max(_LEAST, _SPARE * count)
+        most = max(_MOST_FOR_CROWD if crowd else _MOST_FOR_ONE, _MOST_EACH * count)
         waiting = torch.arange(len(y), device=y.device)
         pool, log_w = self.weighed(members, y, max(_FEWEST, 2 * count), rng)
         while len(waiting):
@@ -101,7 +103,7 @@ class Weigher(nn.Module):
             places = _resampled(log_w[done], count, rng)
             e[waiting[done]] = pool[done].take_along_dim(places[:, :, None], dim=1)
             poor = waiting[done & ~enough]
-            if count >= _CROWD and len(poor):
+            if crowd and len(poor):
                 e[poor] = self._moved(members, e[poor], y[poor], rng)
             waiting, pool, log_w = waiting[~done], pool[~done], log_w[~done]
             if len(waiting):
