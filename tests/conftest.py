@@ -15,15 +15,9 @@ from invgan.settings import TrainConfig
 from invgan.simulation import simulate
 
 SMALL = TrainConfig(
-    head="linear",
-    head_steps=200,
-    steps=60,
-    hidden=32,
-    layers=2,
-    evaluations=2,
-    batch_size=256,
+    head="linear", head_steps=200, steps=60, hidden=32, layers=2, evaluations=2, batch_size=256,
     likelihood=False,
-)
+)  # fmt: skip
 
 
 def add(x: np.ndarray) -> np.ndarray:

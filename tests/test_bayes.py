@@ -190,10 +190,10 @@ def normal_pairs(n: int, seed: int) -> Pairs:
     return Pairs(e, e + SD * torch.randn(n, 1, generator=rng(seed + 1)))
 
 
-def likelihood_of(pairs: Pairs, plain: bool = True) -> Likelihood:
-    """Exactly the law of `normal_pairs`, by its regression."""
+def likelihood_of(pairs: Pairs) -> Likelihood:
+    """A likelihood on the scales of `normal_pairs`, yet to be fitted."""
     prior = Prior(a=stats.norm())
-    found = Likelihood(TrainConfig(hidden=8), "linear", plain, 1, 1, 0)
+    found = Likelihood(TrainConfig(hidden=8), "linear", False, 1, 1, 0)
     scaling = ParameterScaling.fit(prior, np.random.default_rng(0))
     outputs = OutputScaling.fit(pairs.y.double().numpy())
     found.settle(scaling, outputs, known_prior(prior, scaling), pairs.u, pairs.y)
@@ -202,7 +202,7 @@ def likelihood_of(pairs: Pairs, plain: bool = True) -> Likelihood:
 
 def exact_weigher(shift: float = 0.0) -> tuple[Weigher, list[Told], Pairs]:
     pairs = normal_pairs(40_000, 1)
-    found = likelihood_of(pairs, plain=False)
+    found = likelihood_of(pairs)
     found.estimator.head.fit(pairs.y, found.conditions(pairs.u))
     return Weigher([found], 1.0), [Told(shift)], normal_pairs(2000, 7)
 
@@ -287,7 +287,7 @@ def test_held_out_pairs_say_how_far_to_go() -> None:
 
 def test_a_likelihood_that_lies_is_not_heard() -> None:
     pairs = normal_pairs(4000, 1)
-    lie = likelihood_of(pairs, plain=False)
+    lie = likelihood_of(pairs)
     with torch.no_grad():
         lie.estimator.head.fit(-pairs.y, lie.conditions(pairs.u))
     assert decided(Weigher([lie], 1.0), [Told()])[0] is None

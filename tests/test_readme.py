@@ -261,11 +261,7 @@ def test_the_numbers_of_the_method_are_the_defaults() -> None:
     assert (weighing._TRIALS, weighing._FINALISTS, weighing._FULL) == (4, 2, 4)  # "a quarter"
     assert weighing._CANDIDATES == 64  # "out of 64"
     assert (weigher._FEWEST, weigher._LEAST, weigher._MOST_FOR_ONE) == (16, 8, 64)  # "worth 8"
-    assert (weigher._CROWD, weigher._SPARE, weigher._MOST_EACH) == (
-        50,
-        1.5,
-        4,
-    )  # "50 draws and more", "four"
+    assert (weigher._CROWD, weigher._SPARE, weigher._MOST_EACH) == (50, 1.5, 4)  # "50 draws"
     assert (weigher._MOST_FOR_CROWD, weigher._MOVES) == (2048, 20)  # "2048 for a crowd", "20 steps"
     assert doubt._REACH == 1.5  # "one and a half times"
     assert inspect.signature(rounds.iterate).parameters["rounds"].default == 5  # "at most five"

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from invgan.gan.heads import log_prob
 from invgan.gan.known import GRID, read_table
 from invgan.gan.member import Estimator, build_estimator
+from invgan.gan.stage import Pairs
 from invgan.priors import CutPrior, MultivariateNormal, Prior, PriorLike
 from invgan.scaling import OutputScaling, ParameterScaling
 from invgan.settings import EmbeddingConfig, TrainConfig
@@ -120,6 +121,12 @@ class Likelihood(nn.Module):
     def log_prob(self, e: Tensor, y: Tensor) -> Tensor:
         """Log of l(y given e) but for a function of y, of e (n, E) and scores y (n, L); (n,)."""
         return log_prob(self.estimator, self.seen(y), self.conditions(e))
+
+    @torch.no_grad()
+    def nats(self, heldout: Pairs) -> float:
+        """Held-out nats a pair of the scores of its outputs, whatever scale the flow is on."""
+        logs = [self.log_prob(e, y) + self.log_slope(y) for e, y in heldout.chunks()]
+        return -float(torch.cat(logs).mean())
 
     def log_prior(self, e: Tensor) -> Tensor:
         """Log of q(e) but for a constant, of e (n, E); shape (n,)."""

@@ -18,10 +18,9 @@ import torch
 from invgan.gan.content import Outputs, outputs_of
 from invgan.gan.device import generator_on
 from invgan.gan.game import GameStage
-from invgan.gan.heads import MANY, IdentityHead, LinearHead, RegressionHead
+from invgan.gan.heads import MANY
 from invgan.gan.judge import divergence, train_judge
 from invgan.gan.known import Known
-from invgan.gan.likelihood import LikelihoodStage
 from invgan.gan.member import Estimator, Member, build_estimator
 from invgan.gan.networks import Generator, initialise, plain_generator
 from invgan.gan.recovery import Recovered, play_with_recovery
@@ -169,13 +168,8 @@ class Course:
 
     def _fit(self, estimator: Estimator, name: str, before: int, rng: torch.Generator) -> Rows:
         """Fit one head, by likelihood where it has more to learn than a regression; its history."""
-        if isinstance(estimator.head, LinearHead | RegressionHead):
-            estimator.head.fit(*self.pairs.some())
-        if isinstance(estimator.head, IdentityHead | RegressionHead):
-            return []
-        stage = LikelihoodStage(estimator, self.pairs, self.selection, self.config, rng)
         plan = self._plan(name, self.config.steps_of_head, before, self.config.patience)
-        return run_stage(stage, plan, lead=0.0)
+        return estimator.fit(self.pairs, self.selection, self.config, rng, plan)
 
     def _play(
         self, number: int, pairs: Source[Column], selection: Pairs, push: Outputs | None, seed: int,

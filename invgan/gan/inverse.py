@@ -22,7 +22,7 @@ from invgan.gan.artefact import Kind
 from invgan.gan.codes import check_code
 from invgan.gan.device import choose_device, generator_on, to_array, to_tensor
 from invgan.gan.judge import Judge
-from invgan.gan.member import Member, build_estimator
+from invgan.gan.member import Member, build_estimator, log_mean
 from invgan.gan.networks import build_generator, plain_generator
 from invgan.gan.weigher import Weigher
 from invgan.health import Health
@@ -198,8 +198,8 @@ class Inverse:
             rows = slice(start, start + _AT_ONCE)
             some = to_tensor(e[rows], self._device)
             scores = to_tensor(self.scaling.to_network(y[rows]), self._device)
-            logs = torch.stack([member.log_prob(some, scores) for member in self.members])
-            found[rows] = to_array(logs.logsumexp(dim=0) - math.log(len(self.members)))
+            logs = [member.log_prob(some, scores) for member in self.members]
+            found[rows] = to_array(log_mean(logs))
         return found, e
 
     @torch.no_grad()

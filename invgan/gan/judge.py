@@ -35,7 +35,6 @@ from invgan.settings import TrainConfig
 __all__ = [
     "CANDIDATES",
     "Judge",
-    "chosen",
     "divergence",
     "gained",
     "mean_of",
@@ -78,7 +77,7 @@ class Judge(nn.Module):
     ) -> Tensor:
         """One draw u (n, E) for each row of y (n, S), out of `CANDIDATES`, all with this code."""
         u, log_w = self._candidates(generator, y, rng, code)
-        return u[torch.arange(len(y), device=y.device), chosen(log_w, rng)]
+        return u[torch.arange(len(y), device=y.device), _chosen(log_w, rng)]
 
     def _candidates(
         self, generator: Generator, y: Tensor, rng: torch.Generator, code: int | None = None
@@ -106,7 +105,7 @@ class Judge(nn.Module):
         return (*mean_of(gains), float(torch.cat(shares).mean()))
 
 
-def chosen(log_w: Tensor, rng: torch.Generator) -> Tensor:
+def _chosen(log_w: Tensor, rng: torch.Generator) -> Tensor:
     """One of m candidates for each row, in proportion to its weight; log_w (n, m), places (n,)."""
     noise = torch.rand(log_w.shape, generator=rng, device=log_w.device).clamp_min(1e-12)
     return (log_w - (-noise.log()).log()).argmax(dim=1)

@@ -5,19 +5,29 @@ y -> s = S(y);   z -> u = G(z, s), chosen among candidates by the judge;   u -> 
 
 from __future__ import annotations
 
-from typing import cast
+import math
+from collections.abc import Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from invgan.gan.embedding import Embedding, build_embedding
-from invgan.gan.heads import Head, IdentityHead, build_head, log_prob
+from invgan.gan.heads import (
+    Head,
+    IdentityHead,
+    LinearHead,
+    RegressionHead,
+    build_head,
+    log_prob,
+)
 from invgan.gan.judge import Judge
+from invgan.gan.likelihood import LikelihoodStage
 from invgan.gan.networks import Generator
-from invgan.gan.stage import Pairs
+from invgan.gan.stage import Column, Pairs, Plan, Source, run_stage
 from invgan.settings import TrainConfig
 
-__all__ = ["Estimator", "Member", "build_estimator"]
+__all__ = ["Estimator", "Member", "build_estimator", "log_mean"]
 
 
 class Estimator(nn.Module):
@@ -33,6 +43,17 @@ class Estimator(nn.Module):
         self.register_buffer("centre", torch.zeros(embedding.features))
         self.register_buffer("scale", torch.ones(embedding.features))
         self.register_buffer("spread", torch.ones(features))
+
+    def fit(
+        self, pairs: Source[Column], heldout: Pairs, config: TrainConfig, rng: torch.Generator,
+        plan: Plan,
+    ) -> list[dict[str, Any]]:  # fmt: skip
+        """Fit by likelihood where there is more to learn than a regression; the history."""
+        if isinstance(self.head, LinearHead | RegressionHead):
+            self.head.fit(*pairs.some())
+        if isinstance(self.head, IdentityHead | RegressionHead):
+            return []
+        return run_stage(LikelihoodStage(self, pairs, heldout, config, rng), plan, lead=0.0)
 
     @torch.no_grad()
     def settle(self, y: Tensor) -> None:
@@ -114,3 +135,8 @@ def build_estimator(
         rng=rng,
     )  # fmt: skip
     return Estimator(embedding, head, features)
+
+
+def log_mean(logs: Sequence[Tensor]) -> Tensor:
+    """Log of the mean of densities whose logs are given, each (n,)."""
+    return torch.stack(list(logs)).logsumexp(dim=0) - math.log(len(logs))

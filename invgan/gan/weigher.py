@@ -12,7 +12,6 @@ go, and whether to go at all, held-out pairs say (`weighing`).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Self, cast
 
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 
 from invgan.gan.bayes import Likelihood
 from invgan.gan.judge import share
-from invgan.gan.member import Member
+from invgan.gan.member import Member, log_mean
 from invgan.gan.moves import moved
 from invgan.settings import TrainConfig
 
@@ -131,12 +130,12 @@ class Weigher(nn.Module):
         other = self.temperature * self._log_joint(e, y)
         if self.temperature == 1:
             return other
-        return other + (1 - self.temperature) * _mean([m.log_prob(e, y) for m in members])
+        return other + (1 - self.temperature) * log_mean([m.log_prob(e, y) for m in members])
 
     def _log_joint(self, e: Tensor, y: Tensor) -> Tensor:
         """Log of q(e) l(y given e), but for a function of y; shape (n,)."""
         likelihoods = [cast(Likelihood, each).log_prob(e, y) for each in self.likelihoods]
-        log_p = self._first.log_prior(e) + _mean(likelihoods)
+        log_p = self._first.log_prior(e) + log_mean(likelihoods)
         return log_p.nan_to_num(nan=-_LARGEST).clamp(-_LARGEST, _LARGEST)
 
     def weighed(
@@ -155,7 +154,7 @@ class Weigher(nn.Module):
 
     def forward(self, members: Sequence[Member], e: Tensor, y: Tensor) -> Tensor:
         """Log of w^t of e (n, E) given scores y (n, L), but for a function of y; shape (n,)."""
-        log_w = self._log_joint(e, y) - _mean([member.log_prob(e, y) for member in members])
+        log_w = self._log_joint(e, y) - log_mean([member.log_prob(e, y) for member in members])
         return self.temperature * log_w.nan_to_num(nan=-_LARGEST).clamp(-_LARGEST, _LARGEST)
 
     @property
@@ -172,8 +171,3 @@ def _resampled(log_w: Tensor, count: int, rng: torch.Generator) -> Tensor:
     ticks = (first.cpu().double() + torch.arange(count)) * ends[:, -1:] / count
     places = torch.searchsorted(ends, ticks).clamp_max(log_w.shape[1] - 1)
     return places.to(device).gather(1, order.argsort(dim=1))
-
-
-def _mean(logs: Sequence[Tensor]) -> Tensor:
-    """Log of the mean of densities whose logs are given, each (n,)."""
-    return torch.stack(list(logs)).logsumexp(dim=0) - math.log(len(logs))

@@ -20,11 +20,9 @@ from torch import Tensor
 
 from invgan.gan.bayes import KnownPrior, Likelihood
 from invgan.gan.device import generator_on
-from invgan.gan.heads import LinearHead
 from invgan.gan.judge import gained, mean_of, share
-from invgan.gan.likelihood import LikelihoodStage
 from invgan.gan.member import Member
-from invgan.gan.stage import Pairs, Plan, run_stage
+from invgan.gan.stage import Pairs, Plan
 from invgan.gan.weigher import Weigher
 from invgan.scaling import OutputScaling, ParameterScaling
 from invgan.settings import TrainConfig
@@ -137,14 +135,10 @@ class Weighing:
             scales.parameters, scales.outputs, scales.prior, self.pairs.u, self.pairs.y
         )
         pairs, held = (_exchanged(likelihood, part) for part in (self.pairs, self.selection))
-        estimator = likelihood.estimator
-        if isinstance(estimator.head, LinearHead):
-            estimator.head.fit(*pairs.some())
         config = self.config.model_copy(update={"head_steps": steps})
-        stage = LikelihoodStage(estimator, pairs, held, config, generator_on(device, seed))
-        run_stage(stage, plan, lead=0.0)
-        estimator.temper(held)
-        figure = stage.measure() - float(likelihood.log_slope(self.selection.y).mean())
+        likelihood.estimator.fit(pairs, held, config, generator_on(device, seed), plan)
+        likelihood.estimator.temper(held)
+        figure = likelihood.nats(self.selection)
         return figure if math.isfinite(figure) else math.inf, likelihood
 
     def _decide(
