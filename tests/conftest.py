@@ -25,6 +25,14 @@ def add(x: np.ndarray) -> np.ndarray:
     return x.sum(axis=1, keepdims=True)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def small_pictures() -> Iterator[None]:
+    """Pictures of a third of their resolution, which take a quarter of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("invgan.plots.style.DPI", 50)
+        yield
+
+
 @pytest.fixture
 def global_generators_stay_put() -> Iterator[None]:
     """No test that asks for this may read or seed a global generator."""

@@ -110,21 +110,25 @@ def test_it_survives_its_files_and_its_members_have_likelihoods_of_their_own(
 
 
 def test_a_training_that_is_taken_up_weighs_as_before(
-    problem: Problem, simulations: Simulations, weighed: Inverse, tmp_path: Path
+    problem: Problem, simulations: Simulations, tmp_path: Path
 ) -> None:
+    short = BLUNT.model_copy(update={"head_steps": 100})
+
     def stop(done: int, total: int) -> None:
         if done > 0.8 * total:
             raise KeyboardInterrupt
 
     options = {"seed": 2, "device": "cpu", "checkpoint": tmp_path / "c"}
     with pytest.raises(KeyboardInterrupt):
-        train(problem, simulations, BLUNT, progress=stop, **options)
+        train(problem, simulations, short, progress=stop, **options)
     assert list(tmp_path.glob("*likelihood*"))
     ends: list[tuple[int, int]] = []
-    again = train(problem, simulations, BLUNT, progress=lambda *done: ends.append(done), **options)
+    again = train(problem, simulations, short, progress=lambda *done: ends.append(done), **options)
     assert ends[-1][0] == ends[-1][1]
+    unstopped = train(problem, simulations, short, seed=2, device="cpu")
+    assert unstopped.weigher is not None
     rows = np.repeat(ROW, 50, axis=0)
-    assert np.array_equal(again.draw(rows, seed=1), weighed.draw(rows, seed=1))
+    assert np.array_equal(again.draw(rows, seed=1), unstopped.draw(rows, seed=1))
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,8 @@ from invgan.samples import Simulations
 from invgan.settings import EmbeddingConfig, TrainConfig
 from invgan.simulation import simulate
 
-QUICK = {"head_steps": 120, "steps": 40, "hidden": 32, "layers": 2, "evaluations": 3}
+QUICK = {"head_steps": 120, "steps": 40, "hidden": 32, "layers": 2, "evaluations": 3,
+         "likelihood": False}  # fmt: skip
 SD = 0.4
 
 

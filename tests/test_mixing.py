@@ -178,8 +178,8 @@ def test_a_factor_of_the_parameters_alone_is_found_and_taken_out():
     rng = np.random.default_rng(0)
     seen = deconvolution()
     rows = choose_rows(seen, 300, rng)
-    x = Exact().draw(seen.observations.representative(2000, rng), seed=1)
-    y = noisy(np.tile(x, (4, 1)), rng)
+    x = Exact().draw(seen.observations.representative(1000, rng), seed=1)
+    y = noisy(np.tile(x, (8, 1)), rng)
     found = []
     for kind in (Exact, Tilted):
         raw, _ = weigh(kind(), x, rows, lambda done: None)

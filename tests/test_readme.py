@@ -258,7 +258,7 @@ def test_the_numbers_of_the_method_are_the_defaults() -> None:
     assert copies == (32, 262_144, 33)  # "up to 32 times", "262,144 pairs and 33 million numbers"
     assert judge._SIGNIFICANT == weighing._SIGNIFICANT == 2.0  # "two standard errors"
     assert weighing.MOST_OUTPUTS == 50  # "the outputs are 50 at most"
-    assert (weighing._TRIALS, weighing._FINALISTS, weighing._FULL) == (4, 2, 4)  # "a quarter"
+    assert (weighing._TRIALS, weighing._FINALISTS) == (4, 2)  # "a quarter", "the two"
     assert weighing._CANDIDATES == 64  # "out of 64"
     assert (weigher._FEWEST, weigher._LEAST, weigher._MOST_FOR_ONE) == (16, 8, 64)  # "worth 8"
     assert (weigher._CROWD, weigher._SPARE, weigher._MOST_EACH) == (50, 1.5, 4)  # "50 draws"

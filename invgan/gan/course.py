@@ -254,7 +254,7 @@ class Course:
     @property
     def _total(self) -> int:
         """Steps of all stages, at most."""
-        weighing = 0 if self.scales is None else Weighing.steps(self.config)
+        weighing = 0 if self.scales is None else Weighing.steps(self.config, self.members)
         return self._before(self.members, 0) + weighing
 
     def _plan(self, name: str, steps: int, before: int, patience: int | None = None) -> Plan:

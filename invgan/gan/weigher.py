@@ -66,8 +66,8 @@ class Weigher(nn.Module):
         return cls(likelihoods, form["temperature"])
 
     def only(self, number: int) -> Weigher:
-        """The same with one of the likelihoods alone, by a number that may go round."""
-        one = cast(Likelihood, self.likelihoods[number % len(self.likelihoods)])
+        """The same with the likelihood of this number alone."""
+        one = cast(Likelihood, self.likelihoods[number])
         return Weigher([one], self.temperature)
 
     def choose(self, members: Sequence[Member], y: Tensor, rng: torch.Generator) -> Tensor:

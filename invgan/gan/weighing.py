@@ -2,9 +2,9 @@
 
 A likelihood has a kind of flow, of those that heads have, and a scale of the outputs, their own
 units or normal scores. Each of these forms is fitted on a quarter of the steps, the two that
-held-out pairs like best in full, and the better of them from three more seeds. One half of the
-selection pairs then chooses the power of the ratio, by what a choice out of 64 gains
-(`judge.gained`); the other half says whether that is beyond doubt.
+held-out pairs like best in full, and the better of them from further seeds, until there are as
+many as members. One half of the selection pairs then chooses the power of the ratio, by what a
+choice out of 64 gains (`judge.gained`); the other half says whether that is beyond doubt.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ MOST_OUTPUTS = 50
 _FORMS: tuple[Form, ...] = tuple(
     (k, plain) for k in ("linear", "affine") for plain in (True, False)
 )
-_TRIALS, _FINALISTS, _FULL = 4, 2, 4
+_TRIALS, _FINALISTS = 4, 2
 _CANDIDATES = 64
 _TEMPERATURES = (0.25, 0.5, 0.7, 0.85, 1.0)
 _SIGNIFICANT = 2.0
@@ -83,10 +83,10 @@ class Weighing:
     plan: Planner
 
     @staticmethod
-    def steps(config: TrainConfig) -> int:
-        """Steps of all fits together."""
+    def steps(config: TrainConfig, members: int) -> int:
+        """Steps of all fits together, for so many members."""
         quarter = -(-config.steps_of_head // _TRIALS)
-        return quarter * len(_FORMS) + (_FINALISTS + _FULL - 1) * config.steps_of_head
+        return quarter * len(_FORMS) + (_FINALISTS + members - 1) * config.steps_of_head
 
     def run(self, members: Sequence[Member], seed: int) -> tuple[Weigher | None, dict[str, Any]]:
         """A weigher of the draws of these members, or None where held-out pairs gain nothing.
@@ -94,11 +94,11 @@ class Weighing:
         Also returned: the form of the likelihoods, their gain in nats a pair, its standard error
         and the effective share of the candidates.
         """
-        states = np.random.SeedSequence(seed).generate_state(2 + _FULL)
+        states = np.random.SeedSequence(seed).generate_state(2 + len(members))
         first, decide, *fits = (int(state) for state in states)
         form, likelihood = self._best(first, fits[0])
         likelihoods, full = [likelihood], self.config.steps_of_head
-        before = self.steps(self.config) - (_FULL - 1) * full
+        before = self.steps(self.config, 1)
         for place, own in enumerate(fits[1:]):
             at = before + place * full
             likelihoods.append(self._fit(form, full, own, str(place + 1), at)[1])
