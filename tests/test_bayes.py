@@ -15,8 +15,8 @@ from invgan.gan.bayes import Likelihood, known_prior
 from invgan.gan.judge import gained
 from invgan.gan.moves import moved
 from invgan.gan.stage import Pairs, Plan
-from invgan.gan.weigher import Weigher, _resampled
-from invgan.gan.weighing import Weighing
+from invgan.gan.weigher import Terms, Weigher, _resampled
+from invgan.gan.weighing import _POWERS, Weighing, _largest
 from invgan.metrics import kolmogorov_smirnov
 from invgan.priors import Dirichlet, MultivariateNormal, Prior
 from invgan.problem import Problem
@@ -28,6 +28,7 @@ from invgan.truncation import Region, Truncated
 
 SD = 0.15
 ROW = np.array([[0.9, -0.4]])
+SECOND_ROAD = (0.0, 1.0)
 BLUNT = TrainConfig(
     head="gaussian", head_steps=400, steps=0, members=2, judge=False, hidden=32, evaluations=2,
     batch_size=256,
@@ -208,7 +209,7 @@ def exact_weigher(shift: float = 0.0) -> tuple[Weigher, list[Told], Pairs]:
     pairs = normal_pairs(40_000, 1)
     found = likelihood_of(pairs)
     found.estimator.head.fit(pairs.y, found.conditions(pairs.u))
-    return Weigher([found], 1.0), [Told(shift)], normal_pairs(2000, 7)
+    return Weigher([found], SECOND_ROAD), [Told(shift)], normal_pairs(2000, 7)
 
 
 def test_draws_of_the_exact_posterior_are_weighed_alike() -> None:
@@ -222,7 +223,8 @@ def test_weights_carry_a_shifted_head_to_the_posterior() -> None:
     weigher, heads, held = exact_weigher(shift=0.6 * SD)
     with torch.no_grad():
         e = weigher.choose(heads, held.y, rng(3))
-        own, others = weigher(heads, held.u, held.y), weigher.weighed(heads, held.y, 16, rng(4))[1]
+        own = weigher.terms(heads, held.u, held.y).log_weight(SECOND_ROAD)
+        others = weigher.weighed(heads, held.y, 16, rng(4))[1]
     share = 1 / (1 + SD**2)
     assert float((e - share * held.y).mean()) == pytest.approx(0, abs=0.02)
     assert float((e - share * held.y).std()) == pytest.approx(SD * share**0.5, rel=0.05)
@@ -283,10 +285,36 @@ def test_held_out_pairs_say_how_far_to_go() -> None:
     weigher, heads, _ = exact_weigher(shift=0.6 * SD)
     found, info = decided(weigher, heads)
     assert found is not None
-    assert found.temperature >= 0.85
+    assert found.powers[0] <= 0.25
+    assert found.powers[1] >= 0.85
     assert info["gain"] > 0.1
     right, heads, _ = exact_weigher()
     assert decided(right, heads)[1]["gain"] == pytest.approx(0, abs=0.01)
+
+
+def test_the_prior_counts_once_whatever_the_powers() -> None:
+    """Where neither heads nor likelihood say more than the prior, it is what is aimed at."""
+    prior, nothing = torch.randn(50, generator=rng()), torch.zeros(50)
+    for powers in ((1.0, 1.0), (0.5, 0.7), SECOND_ROAD):
+        assert torch.equal(Terms(prior, nothing, nothing).log_density(powers), prior)
+        assert not Terms(prior, nothing, nothing).log_weight(powers).any()
+
+
+@pytest.mark.parametrize("common", [0.0, 1.0], ids=["errors of their own", "the same error"])
+def test_two_roads_with_errors_of_their_own_make_a_narrower_law(common: float) -> None:
+    """Each is right in its spread. Their product is the law given both, if they err apart."""
+    n, m = 4000, 64
+    errors = torch.randn(2, n, generator=rng(1))
+    errors[1] = (1 - common) * errors[1] + common * errors[0]
+    draws = errors[0, :, None] + torch.randn(n, m, generator=rng(2))
+
+    def terms(e: torch.Tensor, heads: torch.Tensor, other: torch.Tensor) -> Terms:
+        return Terms(torch.zeros_like(e), -0.5 * (e - heads) ** 2, -0.5 * (e - other) ** 2)
+
+    own = terms(torch.zeros(n), errors[0], errors[1])
+    others = terms(draws, errors[0, :, None], errors[1, :, None])
+    gains = [gained(own.log_weight(p), others.log_weight(p)) for p in _POWERS]
+    assert sum(_POWERS[_largest(torch.stack(gains))]) == pytest.approx(1 if common else 2, abs=0.2)
 
 
 def test_a_likelihood_that_lies_is_not_heard() -> None:
@@ -294,7 +322,7 @@ def test_a_likelihood_that_lies_is_not_heard() -> None:
     lie = likelihood_of(pairs)
     with torch.no_grad():
         lie.estimator.head.fit(-pairs.y, lie.conditions(pairs.u))
-    assert decided(Weigher([lie], 1.0), [Told()])[0] is None
+    assert decided(Weigher([lie], SECOND_ROAD), [Told()])[0] is None
 
 
 def test_outputs_in_their_own_units_keep_their_density() -> None:

@@ -1,18 +1,21 @@
 """Draws of heads, weighed by what a likelihood says of them.
 
-With h the density of the heads and ``q(e) l(y given e)`` that of the other road (`bayes`),
+With h the density of the heads and ``q(e) l(y given e)`` that of the other road (`bayes`), draws of
+the one become draws of
 
-    w = q(e) l(y given e) / h(e given y)
+    q(e) (h(e given y) / q(e))^a l(y given e)^b
 
-turns draws of the one into draws of the other, by choosing among candidates in proportion to w
-(sampling-importance resampling, Rubin 1988). Where few of them count, many draws for one y are then
-moved (`moves`). A power w^t with t below one stops on the way, at ``h^(1 - t) (q l)^t``. How far to
-go, and whether to go at all, held-out pairs say (`weighing`).
+by choosing among candidates in proportion to its ratio to h (sampling-importance resampling, Rubin
+1988). Where few of them count, many draws for one y are then moved (`moves`). The powers 1 and 0
+are the first road, 0 and 1 the second. Between them lie laws that go a part of each, and that are
+nearer to the truth than either and yet no wider, since what the prior says counts once whatever the
+powers. Which they are, and whether draws are weighed at all, held-out pairs say (`weighing`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Self, cast
 
 import torch
@@ -24,7 +27,10 @@ from invgan.gan.member import Member, log_mean
 from invgan.gan.moves import moved
 from invgan.settings import TrainConfig
 
-__all__ = ["Weigher"]
+__all__ = ["Powers", "Terms", "Weigher"]
+
+Powers = tuple[float, float]
+"""Of what the heads say beyond the prior, and of the likelihood."""
 
 _AT_ONCE = 16_384
 _LARGEST = 1e4
@@ -32,17 +38,53 @@ _FEWEST, _LEAST, _MOST_FOR_ONE, _MOST_FOR_CROWD = 16, 8.0, 64, 2048
 _CROWD, _SPARE, _MOST_EACH, _MOVES = 50, 1.5, 4, 20
 
 
+@dataclass(frozen=True)
+class Terms:
+    """Logarithms of what is known of parameters e given outputs y, each but for a function of y.
+
+    Attributes:
+        prior: of q(e).
+        heads: of h(e given y) / q(e).
+        likelihood: of l(y given e).
+    """
+
+    prior: Tensor
+    heads: Tensor
+    likelihood: Tensor
+
+    def reshape(self, *shape: int) -> Terms:
+        """The same in another shape."""
+        return Terms(*(part.reshape(shape) for part in self._parts))
+
+    @classmethod
+    def joined(cls, several: Sequence[Terms]) -> Self:
+        """Those of one after those of the other."""
+        return cls(*(torch.cat(parts) for parts in zip(*(t._parts for t in several), strict=True)))
+
+    def log_density(self, powers: Powers) -> Tensor:
+        """Log of the law aimed at."""
+        return self.prior + powers[0] * self.heads + powers[1] * self.likelihood
+
+    def log_weight(self, powers: Powers) -> Tensor:
+        """Log of its ratio to the heads."""
+        return (powers[0] - 1) * self.heads + powers[1] * self.likelihood
+
+    @property
+    def _parts(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self.prior, self.heads, self.likelihood
+
+
 class Weigher(nn.Module):
     """Weighs draws of heads by likelihoods, and chooses among them.
 
     Args:
         likelihoods: flows from different seeds; what counts is the mean of their densities.
-        temperature: the power t of the ratio.
+        powers: a and b.
     """
 
-    def __init__(self, likelihoods: Sequence[Likelihood], temperature: float) -> None:
+    def __init__(self, likelihoods: Sequence[Likelihood], powers: Powers) -> None:
         super().__init__()
-        self.likelihoods, self.temperature = nn.ModuleList(likelihoods), temperature
+        self.likelihoods, self.powers = nn.ModuleList(likelihoods), powers
 
     def to_dict(self) -> dict[str, Any]:
         """What must be known beside the weights, as plain values."""
@@ -50,7 +92,7 @@ class Weigher(nn.Module):
             "kind": self._first.kind,
             "plain": self._first.plain,
             "likelihoods": len(self.likelihoods),
-            "temperature": self.temperature,
+            "powers": list(self.powers),
         }
 
     @classmethod
@@ -63,12 +105,12 @@ class Weigher(nn.Module):
             Likelihood(config, kind, plain, features, outputs, 0)
             for _ in range(form["likelihoods"])
         ]
-        return cls(likelihoods, form["temperature"])
+        return cls(likelihoods, tuple(form["powers"]))
 
     def only(self, number: int) -> Weigher:
         """The same with the likelihood of this number alone."""
         one = cast(Likelihood, self.likelihoods[number])
-        return Weigher([one], self.temperature)
+        return Weigher([one], self.powers)
 
     def choose(self, members: Sequence[Member], y: Tensor, rng: torch.Generator) -> Tensor:
         """One draw e (n, E) for each row of scores y (n, L).
@@ -114,48 +156,47 @@ class Weigher(nn.Module):
         self, members: Sequence[Member], e: Tensor, y: Tensor, rng: torch.Generator
     ) -> Tensor:
         """Draws e (n, count, E) for rows y (n, L) after steps that leave what is aimed at."""
+        heard = members if self.powers[0] else ()
 
         def log_density(crowds: Tensor) -> Tensor:
             some, many = crowds.flatten(0, 1), y.repeat_interleave(crowds.shape[1], dim=0)
             found = [
-                self._log_target(members, some[i : i + _AT_ONCE], many[i : i + _AT_ONCE])
+                self.terms(heard, some[i : i + _AT_ONCE], many[i : i + _AT_ONCE])
                 for i in range(0, len(some), _AT_ONCE)
             ]
-            return torch.cat(found).reshape(crowds.shape[:2])
+            return Terms.joined(found).log_density(self.powers).reshape(crowds.shape[:2])
 
         return moved(log_density, e, _MOVES, rng)
-
-    def _log_target(self, members: Sequence[Member], e: Tensor, y: Tensor) -> Tensor:
-        """Log of h^(1 - t) (q l)^t of e (n, E) given y (n, L), shape (n,)."""
-        other = self.temperature * self._log_joint(e, y)
-        if self.temperature == 1:
-            return other
-        return other + (1 - self.temperature) * log_mean([m.log_prob(e, y) for m in members])
-
-    def _log_joint(self, e: Tensor, y: Tensor) -> Tensor:
-        """Log of q(e) l(y given e), but for a function of y; shape (n,)."""
-        likelihoods = [cast(Likelihood, each).log_prob(e, y) for each in self.likelihoods]
-        log_p = self._first.log_prior(e) + log_mean(likelihoods)
-        return log_p.nan_to_num(nan=-_LARGEST).clamp(-_LARGEST, _LARGEST)
 
     def weighed(
         self, members: Sequence[Member], y: Tensor, count: int, rng: torch.Generator
     ) -> tuple[Tensor, Tensor]:
         """Candidates e (n, m, E) from the members in turn, and the log of their weights (n, m)."""
-        e, log_w = y.new_empty(len(y) * count, len(self._first.precision)), []
+        e, terms = self.candidates(members, y, count, rng)
+        return e, terms.log_weight(self.powers)
+
+    def candidates(
+        self, members: Sequence[Member], y: Tensor, count: int, rng: torch.Generator
+    ) -> tuple[Tensor, Terms]:
+        """Candidates e (n, m, E) from the members in turn, and their terms (n, m)."""
+        e, terms = y.new_empty(len(y) * count, len(self._first.precision)), []
         for start in range(0, len(e), _AT_ONCE):
             part = e[start : start + _AT_ONCE]
             many = y[torch.arange(start, start + len(part), device=y.device) // count]
             for number, member in enumerate(members):
                 turn = slice(number, None, len(members))
                 part[turn] = member.draw(many[turn], rng)
-            log_w.append(self(members, part, many))
-        return e.reshape(len(y), count, -1), torch.cat(log_w).reshape(len(y), count)
+            terms.append(self.terms(members, part, many))
+        return e.reshape(len(y), count, -1), Terms.joined(terms).reshape(len(y), count)
 
-    def forward(self, members: Sequence[Member], e: Tensor, y: Tensor) -> Tensor:
-        """Log of w^t of e (n, E) given scores y (n, L), but for a function of y; shape (n,)."""
-        log_w = self._log_joint(e, y) - log_mean([member.log_prob(e, y) for member in members])
-        return self.temperature * log_w.nan_to_num(nan=-_LARGEST).clamp(-_LARGEST, _LARGEST)
+    def terms(self, members: Sequence[Member], e: Tensor, y: Tensor) -> Terms:
+        """What is known of e (n, E) given scores y (n, L), each (n,); heads zero if no members."""
+        prior = self._first.log_prior(e)
+        heads = torch.zeros_like(prior)
+        if members:
+            heads = log_mean([member.log_prob(e, y) for member in members]) - prior
+        likelihoods = [cast(Likelihood, each).log_prob(e, y) for each in self.likelihoods]
+        return Terms(prior, _bounded(heads), _bounded(log_mean(likelihoods)))
 
     @property
     def _first(self) -> Likelihood:
@@ -171,3 +212,7 @@ def _resampled(log_w: Tensor, count: int, rng: torch.Generator) -> Tensor:
     ticks = (first.cpu().double() + torch.arange(count)) * ends[:, -1:] / count
     places = torch.searchsorted(ends, ticks).clamp_max(log_w.shape[1] - 1)
     return places.to(device).gather(1, order.argsort(dim=1))
+
+
+def _bounded(logs: Tensor) -> Tensor:
+    return logs.nan_to_num(nan=-_LARGEST).clamp(-_LARGEST, _LARGEST)

@@ -3,8 +3,9 @@
 A likelihood has a kind of flow, of those that heads have, and a scale of the outputs, their own
 units or normal scores. Each of these forms is fitted on a quarter of the steps, the two that
 held-out pairs like best in full, and the better of them from further seeds, until there are as
-many as members. One half of the selection pairs then chooses the power of the ratio, by what a
-choice out of 64 gains (`judge.gained`); the other half says whether that is beyond doubt.
+many as members. The selection pairs then choose the powers, by what a choice out of 64 gains
+(`judge.gained`). Whether that is beyond doubt is asked of each half of them with the powers that
+the other half likes best.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from invgan.gan.device import generator_on
 from invgan.gan.judge import gained, mean_of, share
 from invgan.gan.member import Member
 from invgan.gan.stage import Pairs, Plan
-from invgan.gan.weigher import Weigher
+from invgan.gan.weigher import Powers, Terms, Weigher
 from invgan.scaling import OutputScaling, ParameterScaling
 from invgan.settings import TrainConfig
 
@@ -43,9 +44,9 @@ _FORMS: tuple[Form, ...] = tuple(
 )
 _TRIALS, _FINALISTS = 4, 2
 _CANDIDATES = 64
-_TEMPERATURES = (0.25, 0.5, 0.7, 0.85, 1.0)
+_POWERS: tuple[Powers, ...] = tuple((a / 8, b / 10) for a in range(9) for b in range(1, 13))
 _SIGNIFICANT = 2.0
-_MOST_HELDOUT = 1024
+_MOST_HELDOUT = 2048
 _ROWS_AT_ONCE = 256
 
 
@@ -143,25 +144,29 @@ class Weighing:
 
     def _decide(
         self, members: Sequence[Member], likelihoods: Sequence[Likelihood], seed: int
-    ) -> tuple[Weigher | None, dict[str, float]]:
-        """How far to go, by one half of the held-out pairs; whether at all, by the other."""
-        half = len(self.selection.u) // 2
-        tuning, deciding = (
-            Pairs(self.selection.u[rows], self.selection.y[rows])
-            for rows in (
-                slice(None, min(half, _MOST_HELDOUT)), slice(half, half + 2 * _MOST_HELDOUT)
-            )
-        )  # fmt: skip
-        own, others = _weights(Weigher(likelihoods, 1.0), members, tuning, seed)
-        gains = [float(gained(t * own, t * others).mean()) for t in _TEMPERATURES]
-        weigher = Weigher(likelihoods, _TEMPERATURES[int(np.argmax(gains))])
-        own, others = _weights(weigher, members, deciding, seed + 1)
-        gain, error = mean_of([gained(own, others)])
+    ) -> tuple[Weigher | None, dict[str, Any]]:
+        """How far to go, by all held-out pairs; whether at all, by each half with the other's."""
+        pairs = Pairs(self.selection.u[:_MOST_HELDOUT], self.selection.y[:_MOST_HELDOUT])
+        own, others = _terms(likelihoods, members, pairs, seed)
+        gains = [gained(own.log_weight(p), others.log_weight(p)) for p in _POWERS]
+        gain, error = mean_of(_crossed(torch.stack(gains)))
+        powers = _POWERS[_largest(torch.stack(gains))]
         found = {
-            "gain": gain, "error": error, "effective_share": float(share(others).mean()),
-            "temperature": weigher.temperature,
+            "gain": gain, "error": error, "powers": list(powers),
+            "effective_share": float(share(others.log_weight(powers)).mean()),
         }  # fmt: skip
-        return (weigher if gain > _SIGNIFICANT * error else None), found
+        return (Weigher(likelihoods, powers) if gain > _SIGNIFICANT * error else None), found
+
+
+def _largest(gains: Tensor) -> int:
+    """Place of the largest mean of gains (P, n)."""
+    return int(gains.mean(dim=1).argmax())
+
+
+def _crossed(gains: Tensor) -> tuple[Tensor, Tensor]:
+    """Gains (P, n) of either half of the pairs by the powers that the other half likes best."""
+    first, second = gains.chunk(2, dim=1)
+    return first[_largest(second)], second[_largest(first)]
 
 
 @torch.no_grad()
@@ -171,13 +176,13 @@ def _exchanged(likelihood: Likelihood, pairs: Pairs) -> Pairs:
 
 
 @torch.no_grad()
-def _weights(
-    weigher: Weigher, members: Sequence[Member], pairs: Pairs, seed: int
-) -> tuple[Tensor, Tensor]:
-    """Log-weights of the real parameters of pairs, (n,), and of draws for their outputs, (n, m)."""
-    rng = generator_on(pairs.u.device, seed)
+def _terms(
+    likelihoods: Sequence[Likelihood], members: Sequence[Member], pairs: Pairs, seed: int
+) -> tuple[Terms, Terms]:
+    """Terms of the real parameters of pairs, (n,), and of draws for their outputs, (n, m)."""
+    weigher, rng = Weigher(likelihoods, (0.0, 1.0)), generator_on(pairs.u.device, seed)
     own, others = [], []
     for e, y in pairs.chunks(_ROWS_AT_ONCE):
-        own.append(weigher(members, e, y))
-        others.append(weigher.weighed(members, y, _CANDIDATES, rng)[1])
-    return torch.cat(own), torch.cat(others)
+        own.append(weigher.terms(members, e, y))
+        others.append(weigher.candidates(members, y, _CANDIDATES, rng)[1])
+    return Terms.joined(own), Terms.joined(others)
