@@ -10,8 +10,10 @@ import pytest
 import torch
 from scipy import stats
 
+from invgan.checks.posterior import observed
 from invgan.gan import Inverse, train
 from invgan.gan.bayes import Likelihood, known_prior
+from invgan.gan.heads import log_prob
 from invgan.gan.judge import gained
 from invgan.gan.moves import moved
 from invgan.gan.stage import Pairs, Plan
@@ -45,16 +47,10 @@ def rng(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def exact(n: int, seed: int) -> np.ndarray:
-    """Draws of the posterior: a normal law cut to the box."""
-    ends = [((-1 - y) / SD, (1 - y) / SD) for y in ROW[0]]
-    return np.stack(
-        [
-            stats.truncnorm(*end, loc=y, scale=SD).rvs(n, random_state=seed + j)
-            for j, (end, y) in enumerate(zip(ends, ROW[0], strict=True))
-        ],
-        axis=1,
-    )
+def exact(centre: np.ndarray, sd: float, n: int, seed: int) -> np.ndarray:
+    """Draws of the posterior: a normal law cut to the box, shape (n, 2)."""
+    laws = [stats.truncnorm((-1 - c) / sd, (1 - c) / sd, loc=c, scale=sd) for c in centre]
+    return np.stack([law.rvs(n, random_state=seed + j) for j, law in enumerate(laws)], axis=1)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +74,7 @@ def test_draws_of_a_blunt_head_become_those_of_the_posterior(weighed: Inverse) -
     assert found["used"]
     assert found["gain"] > 2 * found["error"]
     assert found["plain"]
-    rows, truth = np.repeat(ROW, 10_000, axis=0), exact(10_000, 5)
+    rows, truth = np.repeat(ROW, 10_000, axis=0), exact(ROW[0], SD, 10_000, 5)
     before = kolmogorov_smirnov(replace(weighed, weigher=None).draw(rows, seed=3), truth)
     after = kolmogorov_smirnov(weighed.draw(rows, seed=3), truth)
     assert after.max() < 0.05
@@ -108,6 +104,52 @@ def test_it_survives_its_files_and_its_members_have_likelihoods_of_their_own(
     assert list(first.weigher.likelihoods) == [both[0]]
     assert list(second.weigher.likelihoods) == [both[1]]
     assert first.draw(rows[:0], seed=1).shape == (0, 2)
+
+
+REPEATS = np.array([[0.9, -0.4], [0.7, -0.2], [1.1, -0.6], [0.95, -0.5]])
+"""Four measurements of one experiment."""
+
+
+def test_repeats_of_one_experiment_are_a_product(tmp_path: Path) -> None:
+    prior = Prior(a=stats.uniform(-1, 2), b=stats.uniform(-1, 2))
+    problem = Problem(noisy, prior, REPEATS, stochastic=True, question="posterior")
+    weighed = train(problem, simulate(problem, 4000, seed=1), BLUNT, seed=2, device="cpu")
+    assert weighed.info["likelihood"]["used"]
+    assert [each.repeats for each in weighed.weigher.likelihoods] == [4, 4]
+    truth = exact(REPEATS.mean(axis=0), SD / 2, 10_000, 5)
+    rows = np.repeat(observed(problem), 10_000, axis=0)
+    before = kolmogorov_smirnov(replace(weighed, weigher=None).draw(rows, seed=3), truth)
+    after = kolmogorov_smirnov(weighed.draw(rows, seed=3), truth)
+    assert after.max() < 0.06
+    assert before.max() > 1.5 * after.max()
+    weighed.save(tmp_path / "inverse")
+    again = Inverse.load(tmp_path / "inverse", device="cpu")
+    assert np.array_equal(again.draw(rows[:50], seed=1), weighed.draw(rows[:50], seed=1))
+
+
+@pytest.mark.parametrize("plain", [True, False], ids=["units", "scores"])
+def test_sorted_repeats_share_one_scale(plain: bool) -> None:
+    """The columns of sorted repeats have laws of their own; together they have that of one."""
+    prior = Prior(a=stats.norm())
+    y = np.sort(np.exp(np.random.default_rng(0).normal(size=(5000, 3))), axis=1)
+    outputs = OutputScaling.fit(y)
+    scores = torch.tensor(outputs.to_network(y), dtype=torch.float32)
+    found = Likelihood(TrainConfig(hidden=8), "linear", plain, 1, 3, 0, repeats=3)
+    scaling = ParameterScaling.fit(prior, np.random.default_rng(0))
+    e = torch.randn(5000, 1, generator=rng())
+    found.settle(scaling, outputs, known_prior(prior, scaling), e, scores)
+    pairs = found.exchanged(e, scores)
+    assert pairs.u.shape == (15_000, 1)
+    assert torch.equal(pairs.y[::3], pairs.y[2::3])
+    known = torch.tensor(y.reshape(-1, 1) if plain else np.log(y.reshape(-1, 1)))
+    assert torch.corrcoef(torch.cat([pairs.u, known], dim=1).T)[0, 1] > 0.998
+    assert pairs.u.std() == pytest.approx(1, abs=0.01)
+    whole = found.log_prob(e[:5], scores[:5])
+    assert torch.allclose(whole, log_prob(found.estimator, *_first(pairs, 15)).reshape(5, 3).sum(1))
+
+
+def _first(pairs: Pairs, n: int) -> tuple[torch.Tensor, torch.Tensor]:
+    return pairs.u[:n], pairs.y[:n]
 
 
 def test_a_training_that_is_taken_up_weighs_as_before(
@@ -208,7 +250,7 @@ def likelihood_of(pairs: Pairs) -> Likelihood:
 def exact_weigher(shift: float = 0.0) -> tuple[Weigher, list[Told], Pairs]:
     pairs = normal_pairs(40_000, 1)
     found = likelihood_of(pairs)
-    found.estimator.head.fit(pairs.y, found.conditions(pairs.u))
+    found.estimator.head.fit(*found.exchanged(pairs.u, pairs.y).some())
     return Weigher([found], SECOND_ROAD), [Told(shift)], normal_pairs(2000, 7)
 
 
@@ -321,7 +363,7 @@ def test_a_likelihood_that_lies_is_not_heard() -> None:
     pairs = normal_pairs(4000, 1)
     lie = likelihood_of(pairs)
     with torch.no_grad():
-        lie.estimator.head.fit(-pairs.y, lie.conditions(pairs.u))
+        lie.estimator.head.fit(*lie.exchanged(pairs.u, -pairs.y).some())
     assert decided(Weigher([lie], SECOND_ROAD), [Told()])[0] is None
 
 

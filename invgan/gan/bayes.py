@@ -13,6 +13,9 @@ The law of the outputs is that of a head with its two sides exchanged. It is tol
 twice, on the network's scale and in the user's units, and speaks of the outputs on whichever of the
 two scales held-out pairs like better: what is linear with a normal error in the user's units is so
 nowhere else.
+
+Repeats of one experiment are independent given its parameters. So the law of one is learnt, from
+all of them, and l is a product.
 """
 
 from __future__ import annotations
@@ -36,7 +39,7 @@ __all__ = ["KnownPrior", "Likelihood", "known_prior"]
 
 Array = NDArray[np.float64]
 
-_LARGEST = 1e4
+_LARGEST, _ENOUGH = 1e4, 20_000
 
 
 @dataclass(frozen=True)
@@ -53,15 +56,16 @@ class KnownPrior:
 
 
 class Likelihood(nn.Module):
-    """The law of output scores y (n, L) given network parameters e (n, E), and the prior of e.
+    """The law of output scores y (n, R L) given network parameters e (n, E), and the prior of e.
 
     Args:
         config: settings of the training, for the size of the flow.
         kind: of the flow, as of a head.
         plain: whether outputs are seen in the user's units rather than as normal scores.
         features: E.
-        outputs: L.
+        outputs: R L.
         seed: of the weights.
+        repeats: R, of one experiment.
     """
 
     precision: Tensor
@@ -70,12 +74,15 @@ class Likelihood(nn.Module):
     output_table: Tensor
 
     def __init__(
-        self, config: TrainConfig, kind: str, plain: bool, features: int, outputs: int, seed: int
-    ) -> None:
+        self, config: TrainConfig, kind: str, plain: bool, features: int, outputs: int, seed: int,
+        repeats: int = 1,
+    ) -> None:  # fmt: skip
         super().__init__()
-        self.kind, self.plain = kind, plain
+        self.kind, self.plain, self.repeats = kind, plain, repeats
         bare = config.model_copy(update={"embedding": EmbeddingConfig()})
-        self.estimator: Estimator = build_estimator(bare, kind, outputs, 2 * features, seed)
+        self.estimator: Estimator = build_estimator(
+            bare, kind, outputs // repeats, 2 * features, seed
+        )
         self.register_buffer("precision", torch.eye(features))
         self.register_buffer("prior_table", torch.zeros(features, len(GRID)))
         self.register_buffer("parameter_table", torch.zeros(features, len(GRID)))
@@ -92,35 +99,52 @@ class Likelihood(nn.Module):
             outputs: scale of the outputs.
             prior: of the network parameters.
             e: network parameters (n, E), whose mean and spread set the units.
-            y: output scores (n, L), the same.
+            y: output scores (n, R L), the same.
         """
         grid = np.repeat(GRID[:, None], parameters.dimension, axis=1)
         groups = outputs.groups or range(len(outputs.maps))
         images = np.stack([outputs.maps[g].inverse(GRID) for g in groups])
         self.parameter_table = _standardised(parameters.to_parameters(grid).T, e)
-        self.output_table = _standardised(images, y)
+        self.output_table = (
+            _standardised(images, y, self.repeats)
+            if self.plain
+            else _shared_scores(images, y, self.repeats)
+        )
         self.precision = torch.as_tensor(prior.precision).to(e)
         self.prior_table = torch.as_tensor(prior.table).to(e)
 
-    def conditions(self, e: Tensor) -> Tensor:
-        """What the flow is told of network parameters e (n, E), shape (n, 2 E)."""
-        return torch.cat([e, _read(self.parameter_table, e)], dim=1)
+    def exchanged(self, e: Tensor, y: Tensor) -> Pairs:
+        """Pairs with their sides exchanged: t (n R, L), what the flow sees, and c (n R, 2 E).
+
+        Args:
+            e: network parameters, shape (n, E).
+            y: output scores, shape (n, R L).
+        """
+        conditions = torch.cat([e, _read(self.parameter_table, e)], dim=1)
+        rows = self.seen(y).reshape(len(y) * self.repeats, -1)
+        return Pairs(rows, conditions.repeat_interleave(self.repeats, dim=0))
 
     def seen(self, y: Tensor) -> Tensor:
-        """Output scores y (n, L) on the scale of the flow, t (n, L)."""
-        return _read(self.output_table, y) if self.plain else y
+        """Output scores y (n, R L) on the scale of the flow, t (n, R L)."""
+        return _read(self.output_table, y) if self._rescales else y
+
+    @property
+    def _rescales(self) -> bool:
+        """Sorted repeats have scores of their own each, and must share one scale."""
+        return self.plain or self.repeats > 1
 
     def log_slope(self, y: Tensor) -> Tensor:
-        """Log of |det dt/dy| at output scores y (n, L), shape (n,)."""
-        if not self.plain:
+        """Log of |det dt/dy| at output scores y (n, R L), shape (n,)."""
+        if not self._rescales:
             return y.new_zeros(len(y))
         step = float(GRID[1] - GRID[0])
         rise = self.seen(y + step) - self.seen(y - step)
         return (rise / (2 * step)).clamp_min(1e-30).log().sum(dim=1)
 
     def log_prob(self, e: Tensor, y: Tensor) -> Tensor:
-        """Log of l(y given e) but for a function of y, of e (n, E) and scores y (n, L); (n,)."""
-        return log_prob(self.estimator, self.seen(y), self.conditions(e))
+        """Log of l(y given e) but for a function of y, of e (n, E) and scores y (n, R L); (n,)."""
+        pairs = self.exchanged(e, y)
+        return log_prob(self.estimator, pairs.u, pairs.y).reshape(len(y), -1).sum(dim=1)
 
     @torch.no_grad()
     def nats(self, heldout: Pairs) -> float:
@@ -157,12 +181,27 @@ def known_prior(prior: PriorLike, parameters: ParameterScaling) -> KnownPrior | 
     return KnownPrior(np.eye(size), np.clip(table, -_LARGEST, _LARGEST))
 
 
-def _standardised(table: Array, rows: Tensor) -> Tensor:
-    """A table (C, K) of images of the grid, in units in which those of rows (n, C) are standard."""
+def _standardised(table: Array, rows: Tensor, repeats: int = 1) -> Tensor:
+    """A table (C, K) of images of the grid, in units in which those of rows (n, C) are standard.
+
+    Columns of repeats, one after the other, share their units.
+    """
     images = torch.as_tensor(np.ascontiguousarray(table))
-    found = _read(images, rows.cpu().double())
+    found = _read(images, rows.cpu().double()).reshape(len(rows) * repeats, -1)
     centre, scale = found.mean(dim=0), found.std(dim=0).clamp_min(1e-300)
-    return ((images - centre[:, None]) / scale[:, None]).to(rows)
+    return ((images - centre.repeat(repeats)[:, None]) / scale.repeat(repeats)[:, None]).to(rows)
+
+
+def _shared_scores(table: Array, rows: Tensor, repeats: int) -> Tensor:
+    """A table (C, K) of images of the grid as normal scores that columns of repeats share."""
+    if repeats == 1:
+        return torch.as_tensor(GRID).expand(len(table), -1).to(rows)
+    raw = _read(torch.as_tensor(np.ascontiguousarray(table)), rows[:_ENOUGH].cpu().double())
+    scale = OutputScaling.fit(raw.reshape(len(raw) * repeats, -1).numpy())
+    width = len(table) // repeats
+    return torch.as_tensor(
+        np.stack([scale.maps[place % width](image) for place, image in enumerate(table)])
+    ).to(rows)
 
 
 def _read(table: Tensor, scores: Tensor) -> Tensor:

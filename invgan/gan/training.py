@@ -39,7 +39,7 @@ from invgan.gan.inverse import Inverse
 from invgan.gan.networks import check_networks, fitted
 from invgan.gan.pairing import check_simulations, material, region, under_noise
 from invgan.gan.stage import Watch
-from invgan.gan.weighing import MOST_OUTPUTS, Scales
+from invgan.gan.weighing import MOST_OUTPUTS, MOST_REPEATS, Scales
 from invgan.mapped import folder_of, on_disk
 from invgan.problem import Problem
 from invgan.samples import Simulations
@@ -150,9 +150,10 @@ def _scales(
     """
     asked = config.likelihood and problem.random and problem.question == "posterior"
     whole = config.embedding.kind == "none" and not problem.missing
-    few = len(outputs.groups or outputs.maps) <= MOST_OUTPUTS
+    columns, repeats = len(outputs.groups or outputs.maps), problem.repeats
+    few = columns // repeats <= MOST_OUTPUTS and repeats <= MOST_REPEATS
     prior = known_prior(problem.prior, parameters) if asked and whole and few else None
-    return None if prior is None else Scales(parameters, outputs, prior)
+    return None if prior is None else Scales(parameters, outputs, prior, repeats)
 
 
 def _scheduled(config: TrainConfig, problem: Problem, pairs: int) -> TrainConfig:

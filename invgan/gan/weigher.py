@@ -91,6 +91,7 @@ class Weigher(nn.Module):
         return {
             "kind": self._first.kind,
             "plain": self._first.plain,
+            "repeats": self._first.repeats,
             "likelihoods": len(self.likelihoods),
             "powers": list(self.powers),
         }
@@ -100,9 +101,9 @@ class Weigher(nn.Module):
         cls, config: TrainConfig, form: Mapping[str, Any], features: int, outputs: int
     ) -> Self:
         """One of the form that `to_dict` gave, on the CPU; its weights are to be filled in."""
-        kind, plain = form["kind"], form["plain"]
+        kind, plain, repeats = form["kind"], form["plain"], form["repeats"]
         likelihoods = [
-            Likelihood(config, kind, plain, features, outputs, 0)
+            Likelihood(config, kind, plain, features, outputs, 0, repeats)
             for _ in range(form["likelihoods"])
         ]
         return cls(likelihoods, tuple(form["powers"]))

@@ -28,7 +28,7 @@ from invgan.gan.weigher import Powers, Terms, Weigher
 from invgan.scaling import OutputScaling, ParameterScaling
 from invgan.settings import TrainConfig
 
-__all__ = ["MOST_OUTPUTS", "Scales", "Weighing"]
+__all__ = ["MOST_OUTPUTS", "MOST_REPEATS", "Scales", "Weighing"]
 
 Planner = Callable[[str, int, int], Plan]
 """A plan for a stage of this name and so many steps, after so many steps of stages before."""
@@ -36,8 +36,8 @@ Planner = Callable[[str, int, int], Plan]
 Form = tuple[str, bool]
 """Kind of the flow, and whether the outputs are seen in their own units."""
 
-MOST_OUTPUTS = 50
-"""Of more outputs no law is learnt."""
+MOST_OUTPUTS, MOST_REPEATS = 50, 20
+"""Of more outputs no law is learnt; of more repeats none is asked, since each costs the same."""
 
 _FORMS: tuple[Form, ...] = tuple(
     (k, plain) for k in ("linear", "affine") for plain in (True, False)
@@ -58,11 +58,13 @@ class Scales:
         parameters: scale of the parameters.
         outputs: scale of the outputs.
         prior: of the network parameters.
+        repeats: of one experiment, side by side in the outputs.
     """
 
     parameters: ParameterScaling
     outputs: OutputScaling
     prior: KnownPrior
+    repeats: int = 1
 
 
 @dataclass(frozen=True)
@@ -130,12 +132,12 @@ class Weighing:
         kind, plain = form
         plan = self.plan(f"{kind}-{'units' if plain else 'scores'}-{which}", steps, before)
         device, sizes = self.pairs.u.device, (self.pairs.u.shape[1], self.pairs.y.shape[1])
-        likelihood = Likelihood(self.config, kind, plain, *sizes, seed).to(device)
         scales = self.scales
+        likelihood = Likelihood(self.config, kind, plain, *sizes, seed, scales.repeats).to(device)
         likelihood.settle(
             scales.parameters, scales.outputs, scales.prior, self.pairs.u, self.pairs.y
         )
-        pairs, held = (_exchanged(likelihood, part) for part in (self.pairs, self.selection))
+        pairs, held = (likelihood.exchanged(p.u, p.y) for p in (self.pairs, self.selection))
         config = self.config.model_copy(update={"head_steps": steps})
         likelihood.estimator.fit(pairs, held, config, generator_on(device, seed), plan)
         likelihood.estimator.temper(held)
@@ -167,12 +169,6 @@ def _crossed(gains: Tensor) -> tuple[Tensor, Tensor]:
     """Gains (P, n) of either half of the pairs by the powers that the other half likes best."""
     first, second = gains.chunk(2, dim=1)
     return first[_largest(second)], second[_largest(first)]
-
-
-@torch.no_grad()
-def _exchanged(likelihood: Likelihood, pairs: Pairs) -> Pairs:
-    """Pairs with their sides exchanged: outputs as the flow sees them, and its conditions."""
-    return Pairs(likelihood.seen(pairs.y), likelihood.conditions(pairs.u))
 
 
 @torch.no_grad()
