@@ -195,7 +195,7 @@ def spoken() -> str:
 def test_the_numbers_of_the_method_are_the_defaults() -> None:
     from invgan import correction, predictability
     from invgan.checks import consistency, levels, population, posterior
-    from invgan.gan import course, heads, judge, pairing, weigher, weighing
+    from invgan.gan import course, heads, judge, pairing, training, weigher, weighing
     from invgan.intervention import projection
     from invgan.mixing import between, evidence, rounds, steps
     from invgan.rounds import budget, doubt
@@ -257,7 +257,9 @@ def test_the_numbers_of_the_method_are_the_defaults() -> None:
     copies = pairing._MOST_COPIES, pairing._COPIED_ROWS, pairing._COPIED_VALUES // 10**6
     assert copies == (32, 262_144, 33)  # "up to 32 times", "262,144 pairs and 33 million numbers"
     assert judge._SIGNIFICANT == weighing._SIGNIFICANT == 2.0  # "two standard errors"
-    assert weighing.MOST_OUTPUTS == 50  # "the outputs are 50 at most"
+    most = weighing.MOST_PARAMETERS, weighing.MOST_OUTPUTS, weighing.MOST_REPEATS
+    assert most == (50, 50, 20)  # "50 each at most", "up to 20"
+    assert training._PRIOR_DRAWS == 100_000  # "from 100,000 draws"
     assert (weighing._TRIALS, weighing._FINALISTS) == (4, 2)  # "a quarter", "the two"
     assert weighing._CANDIDATES == 64  # "out of 64"
     assert (weigher._FEWEST, weigher._LEAST, weigher._MOST_FOR_ONE) == (16, 8, 64)  # "worth 8"

@@ -20,7 +20,7 @@ all of them, and l is a product.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
@@ -35,28 +35,64 @@ from invgan.priors import CutPrior, MultivariateNormal, Prior, PriorLike
 from invgan.scaling import OutputScaling, ParameterScaling
 from invgan.settings import EmbeddingConfig, TrainConfig
 
-__all__ = ["KnownPrior", "Likelihood", "known_prior"]
+__all__ = ["KnownPrior", "LearntPrior", "Likelihood", "PriorDensity", "known_prior"]
 
 Array = NDArray[np.float64]
 
 _LARGEST, _ENOUGH = 1e4, 20_000
 
 
-@dataclass(frozen=True)
-class KnownPrior:
+class KnownPrior(nn.Module):
     """Log-density ``-e' P e / 2 + sum_j t_j(e_j)`` of network parameters, but for a constant.
 
-    Attributes:
+    Args:
         precision: P, shape (E, E).
         table: of t_j on the grid, shape (E, K).
     """
 
-    precision: Array
-    table: Array
+    precision: Tensor
+    table: Tensor
+
+    def __init__(self, precision: Array, table: Array) -> None:
+        super().__init__()
+        self.register_buffer("precision", torch.as_tensor(precision, dtype=torch.float32))
+        self.register_buffer("table", torch.as_tensor(table, dtype=torch.float32))
+
+    @classmethod
+    def blank(cls, features: int) -> Self:
+        """A standard normal one."""
+        return cls(np.eye(features), np.zeros((features, len(GRID))))
+
+    def forward(self, e: Tensor) -> Tensor:
+        """Log q(e) but for a constant, of e (n, E); shape (n,)."""
+        return _read(self.table, e).sum(dim=1) - 0.5 * ((e @ self.precision) * e).sum(dim=1)
+
+
+class LearntPrior(nn.Module):
+    """The density of a prior that only its draws tell: a flow without conditions.
+
+    Args:
+        config: settings of the training, for the size of the flow.
+        features: E.
+        seed: of the weights.
+    """
+
+    def __init__(self, config: TrainConfig, features: int, seed: int) -> None:
+        super().__init__()
+        self.estimator = _flow(config, "flow", features, 1, seed)
+
+    @staticmethod
+    def pairs(e: Tensor) -> Pairs:
+        """Draws e (n, E) with conditions that say nothing."""
+        return Pairs(e, e.new_zeros(len(e), 1))
+
+    def forward(self, e: Tensor) -> Tensor:
+        """Log q(e) of e (n, E), shape (n,)."""
+        return log_prob(self.estimator, *self.pairs(e).some())
 
 
 class Likelihood(nn.Module):
-    """The law of output scores y (n, R L) given network parameters e (n, E), and the prior of e.
+    """The law of output scores y (n, R L) given network parameters e (n, E).
 
     Args:
         config: settings of the training, for the size of the flow.
@@ -68,8 +104,6 @@ class Likelihood(nn.Module):
         repeats: R, of one experiment.
     """
 
-    precision: Tensor
-    prior_table: Tensor
     parameter_table: Tensor
     output_table: Tensor
 
@@ -78,26 +112,19 @@ class Likelihood(nn.Module):
         repeats: int = 1,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.kind, self.plain, self.repeats = kind, plain, repeats
-        bare = config.model_copy(update={"embedding": EmbeddingConfig()})
-        self.estimator: Estimator = build_estimator(
-            bare, kind, outputs // repeats, 2 * features, seed
-        )
-        self.register_buffer("precision", torch.eye(features))
-        self.register_buffer("prior_table", torch.zeros(features, len(GRID)))
+        self.kind, self.plain, self.repeats, self.features = kind, plain, repeats, features
+        self.estimator = _flow(config, kind, outputs // repeats, 2 * features, seed)
         self.register_buffer("parameter_table", torch.zeros(features, len(GRID)))
         self.register_buffer("output_table", torch.zeros(outputs, len(GRID)))
 
     def settle(
-        self, parameters: ParameterScaling, outputs: OutputScaling, prior: KnownPrior,
-        e: Tensor, y: Tensor,
-    ) -> None:  # fmt: skip
-        """Take over the scales and the prior.
+        self, parameters: ParameterScaling, outputs: OutputScaling, e: Tensor, y: Tensor
+    ) -> None:
+        """Take over the scales.
 
         Args:
             parameters: scale of the parameters.
             outputs: scale of the outputs.
-            prior: of the network parameters.
             e: network parameters (n, E), whose mean and spread set the units.
             y: output scores (n, R L), the same.
         """
@@ -110,8 +137,6 @@ class Likelihood(nn.Module):
             if self.plain
             else _shared_scores(images, y, self.repeats)
         )
-        self.precision = torch.as_tensor(prior.precision).to(e)
-        self.prior_table = torch.as_tensor(prior.table).to(e)
 
     def exchanged(self, e: Tensor, y: Tensor) -> Pairs:
         """Pairs with their sides exchanged: t (n R, L), what the flow sees, and c (n R, 2 E).
@@ -152,10 +177,8 @@ class Likelihood(nn.Module):
         logs = [self.log_prob(e, y) + self.log_slope(y) for e, y in heldout.chunks()]
         return -float(torch.cat(logs).mean())
 
-    def log_prior(self, e: Tensor) -> Tensor:
-        """Log of q(e) but for a constant, of e (n, E); shape (n,)."""
-        rest = _read(self.prior_table, e).sum(dim=1)
-        return rest - 0.5 * ((e @ self.precision) * e).sum(dim=1)
+
+PriorDensity = KnownPrior | LearntPrior
 
 
 def known_prior(prior: PriorLike, parameters: ParameterScaling) -> KnownPrior | None:
@@ -179,6 +202,12 @@ def known_prior(prior: PriorLike, parameters: ParameterScaling) -> KnownPrior | 
     slope = np.gradient(x, GRID, axis=0).T
     table = log_p + np.log(np.maximum(slope, np.finfo(float).tiny)) + 0.5 * GRID**2
     return KnownPrior(np.eye(size), np.clip(table, -_LARGEST, _LARGEST))
+
+
+def _flow(config: TrainConfig, kind: str, features: int, conditions: int, seed: int) -> Estimator:
+    """A flow of a head's kind and size, that sees its conditions as they are."""
+    bare = config.model_copy(update={"embedding": EmbeddingConfig()})
+    return build_estimator(bare, kind, features, conditions, seed)
 
 
 def _standardised(table: Array, rows: Tensor, repeats: int = 1) -> Tensor:

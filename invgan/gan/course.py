@@ -254,8 +254,11 @@ class Course:
     @property
     def _total(self) -> int:
         """Steps of all stages, at most."""
-        weighing = 0 if self.scales is None else Weighing.steps(self.config, self.members)
-        return self._before(self.members, 0) + weighing
+        before = self._before(self.members, 0)
+        if self.scales is None:
+            return before
+        prior = self.scales.learns_prior
+        return before + Weighing.steps(self.config, self.members, prior=prior)
 
     def _plan(self, name: str, steps: int, before: int, patience: int | None = None) -> Plan:
         path = None if self.checkpoint is None else Path(f"{self.checkpoint}-{name}.safetensors")

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from invgan.files import digest
@@ -39,7 +40,7 @@ from invgan.gan.inverse import Inverse
 from invgan.gan.networks import check_networks, fitted
 from invgan.gan.pairing import check_simulations, material, region, under_noise
 from invgan.gan.stage import Watch
-from invgan.gan.weighing import MOST_OUTPUTS, MOST_REPEATS, Scales
+from invgan.gan.weighing import MOST_OUTPUTS, MOST_PARAMETERS, MOST_REPEATS, Scales
 from invgan.mapped import folder_of, on_disk
 from invgan.problem import Problem
 from invgan.samples import Simulations
@@ -53,6 +54,7 @@ Array = NDArray[np.float64]
 Progress = Callable[[int, int], None]
 
 _MEMBERS = 4
+_PRIOR_DRAWS = 100_000
 _PASSES, _MOST_STEPS = 60, 20_000
 
 
@@ -114,7 +116,7 @@ def train(
     count = config.members or (_MEMBERS if problem.random else 1)
     judged = config.judge and problem.random and count == 1
     known = known_outputs(problem, simulations.x, config, parameters, found.scaling)
-    scales = _scales(problem, config, parameters, found.scaling)
+    scales = _scales(problem, config, parameters, found.scaling, seeds[3])
     course = Course(
         config, pairs, selection, count, judged, checkpoint, fingerprint, progress, watch, known,
         scales,
@@ -142,8 +144,9 @@ def train(
 
 
 def _scales(
-    problem: Problem, config: TrainConfig, parameters: ParameterScaling, outputs: OutputScaling
-) -> Scales | None:
+    problem: Problem, config: TrainConfig, parameters: ParameterScaling, outputs: OutputScaling,
+    seed: int,
+) -> Scales | None:  # fmt: skip
     """What a likelihood must know; None where it is not asked for, or there is none to be learnt.
 
     It is for a posterior of a model with noise, whose outputs are few and seen as they are.
@@ -152,8 +155,14 @@ def _scales(
     whole = config.embedding.kind == "none" and not problem.missing
     columns, repeats = len(outputs.groups or outputs.maps), problem.repeats
     few = columns // repeats <= MOST_OUTPUTS and repeats <= MOST_REPEATS
-    prior = known_prior(problem.prior, parameters) if asked and whole and few else None
-    return None if prior is None else Scales(parameters, outputs, prior, repeats)
+    if not (asked and whole and few and parameters.dimension <= MOST_PARAMETERS):
+        return None
+    known = known_prior(problem.prior, parameters)
+    if known is not None:
+        return Scales(parameters, outputs, known, repeats)
+    x = problem.prior.sample(_PRIOR_DRAWS, np.random.default_rng(seed))
+    draws = torch.as_tensor(parameters.to_network(x), dtype=torch.float32)
+    return Scales(parameters, outputs, draws, repeats)
 
 
 def _scheduled(config: TrainConfig, problem: Problem, pairs: int) -> TrainConfig:

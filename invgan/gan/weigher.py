@@ -21,7 +21,7 @@ from typing import Any, Self, cast
 import torch
 from torch import Tensor, nn
 
-from invgan.gan.bayes import Likelihood
+from invgan.gan.bayes import KnownPrior, LearntPrior, Likelihood, PriorDensity
 from invgan.gan.judge import share
 from invgan.gan.member import Member, log_mean
 from invgan.gan.moves import moved
@@ -78,17 +78,22 @@ class Weigher(nn.Module):
     """Weighs draws of heads by likelihoods, and chooses among them.
 
     Args:
+        prior: density of network parameters e (n, E).
         likelihoods: flows from different seeds; what counts is the mean of their densities.
         powers: a and b.
     """
 
-    def __init__(self, likelihoods: Sequence[Likelihood], powers: Powers) -> None:
+    def __init__(
+        self, prior: PriorDensity, likelihoods: Sequence[Likelihood], powers: Powers
+    ) -> None:
         super().__init__()
+        self.prior = prior
         self.likelihoods, self.powers = nn.ModuleList(likelihoods), powers
 
     def to_dict(self) -> dict[str, Any]:
         """What must be known beside the weights, as plain values."""
         return {
+            "prior": "learnt" if isinstance(self.prior, LearntPrior) else "known",
             "kind": self._first.kind,
             "plain": self._first.plain,
             "repeats": self._first.repeats,
@@ -106,19 +111,24 @@ class Weigher(nn.Module):
             Likelihood(config, kind, plain, features, outputs, 0, repeats)
             for _ in range(form["likelihoods"])
         ]
-        return cls(likelihoods, tuple(form["powers"]))
+        learnt = form["prior"] == "learnt"
+        prior = LearntPrior(config, features, 0) if learnt else KnownPrior.blank(features)
+        return cls(prior, likelihoods, tuple(form["powers"]))
+
+    def to_powers(self, powers: Powers) -> Weigher:
+        """The same with other powers."""
+        return Weigher(self.prior, self._likelihoods, powers)
 
     def only(self, number: int) -> Weigher:
         """The same with the likelihood of this number alone."""
-        one = cast(Likelihood, self.likelihoods[number])
-        return Weigher([one], self.powers)
+        return Weigher(self.prior, [self._likelihoods[number]], self.powers)
 
     def choose(self, members: Sequence[Member], y: Tensor, rng: torch.Generator) -> Tensor:
         """One draw e (n, E) for each row of scores y (n, L).
 
         Equal rows that follow each other have their candidates in common.
         """
-        e = y.new_empty(len(y), len(self._first.precision))
+        e = y.new_empty(len(y), self._first.features)
         rows, counts = torch.unique_consecutive(y, dim=0, return_counts=True)
         starts = counts.cumsum(dim=0) - counts
         for count in counts.unique().tolist():
@@ -132,7 +142,7 @@ class Weigher(nn.Module):
         self, members: Sequence[Member], y: Tensor, count: int, rng: torch.Generator
     ) -> Tensor:
         """Draws e (n, count, E) for each row of y (n, L), out of as many candidates as it takes."""
-        e = y.new_empty(len(y), count, len(self._first.precision))
+        e = y.new_empty(len(y), count, self._first.features)
         crowd = count >= _CROWD
         need = max(_LEAST, _SPARE * count)
         most = max(_MOST_FOR_CROWD if crowd else _MOST_FOR_ONE, _MOST_EACH * count)
@@ -180,7 +190,7 @@ class Weigher(nn.Module):
         self, members: Sequence[Member], y: Tensor, count: int, rng: torch.Generator
     ) -> tuple[Tensor, Terms]:
         """Candidates e (n, m, E) from the members in turn, and their terms (n, m)."""
-        e, terms = y.new_empty(len(y) * count, len(self._first.precision)), []
+        e, terms = y.new_empty(len(y) * count, self._first.features), []
         for start in range(0, len(e), _AT_ONCE):
             part = e[start : start + _AT_ONCE]
             many = y[torch.arange(start, start + len(part), device=y.device) // count]
@@ -192,16 +202,20 @@ class Weigher(nn.Module):
 
     def terms(self, members: Sequence[Member], e: Tensor, y: Tensor) -> Terms:
         """What is known of e (n, E) given scores y (n, L), each (n,); heads zero if no members."""
-        prior = self._first.log_prior(e)
+        prior = self.prior(e)
         heads = torch.zeros_like(prior)
         if members:
             heads = log_mean([member.log_prob(e, y) for member in members]) - prior
-        likelihoods = [cast(Likelihood, each).log_prob(e, y) for each in self.likelihoods]
+        likelihoods = [likelihood.log_prob(e, y) for likelihood in self._likelihoods]
         return Terms(prior, _bounded(heads), _bounded(log_mean(likelihoods)))
 
     @property
+    def _likelihoods(self) -> list[Likelihood]:
+        return [cast(Likelihood, each) for each in self.likelihoods]
+
+    @property
     def _first(self) -> Likelihood:
-        return cast(Likelihood, self.likelihoods[0])
+        return self._likelihoods[0]
 
 
 def _resampled(log_w: Tensor, count: int, rng: torch.Generator) -> Tensor:

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from invgan.gan.bayes import KnownPrior, Likelihood
+from invgan.gan.bayes import KnownPrior, LearntPrior, Likelihood, PriorDensity
 from invgan.gan.device import generator_on
 from invgan.gan.judge import gained, mean_of, share
 from invgan.gan.member import Member
@@ -28,7 +28,7 @@ from invgan.gan.weigher import Powers, Terms, Weigher
 from invgan.scaling import OutputScaling, ParameterScaling
 from invgan.settings import TrainConfig
 
-__all__ = ["MOST_OUTPUTS", "MOST_REPEATS", "Scales", "Weighing"]
+__all__ = ["MOST_OUTPUTS", "MOST_PARAMETERS", "MOST_REPEATS", "Scales", "Weighing"]
 
 Planner = Callable[[str, int, int], Plan]
 """A plan for a stage of this name and so many steps, after so many steps of stages before."""
@@ -36,8 +36,8 @@ Planner = Callable[[str, int, int], Plan]
 Form = tuple[str, bool]
 """Kind of the flow, and whether the outputs are seen in their own units."""
 
-MOST_OUTPUTS, MOST_REPEATS = 50, 20
-"""Of more outputs no law is learnt; of more repeats none is asked, since each costs the same."""
+MOST_OUTPUTS, MOST_PARAMETERS, MOST_REPEATS = 50, 50, 20
+"""Of more no law is learnt; of more repeats none is asked, since each costs the same."""
 
 _FORMS: tuple[Form, ...] = tuple(
     (k, plain) for k in ("linear", "affine") for plain in (True, False)
@@ -46,7 +46,7 @@ _TRIALS, _FINALISTS = 4, 2
 _CANDIDATES = 64
 _POWERS: tuple[Powers, ...] = tuple((a / 8, b / 10) for a in range(9) for b in range(1, 13))
 _SIGNIFICANT = 2.0
-_MOST_HELDOUT = 2048
+_MOST_HELDOUT, _HELD_PRIOR = 2048, 5_000
 _ROWS_AT_ONCE = 256
 
 
@@ -57,14 +57,19 @@ class Scales:
     Attributes:
         parameters: scale of the parameters.
         outputs: scale of the outputs.
-        prior: of the network parameters.
+        prior: of the network parameters, or draws from it (n, E) where its density is not known.
         repeats: of one experiment, side by side in the outputs.
     """
 
     parameters: ParameterScaling
     outputs: OutputScaling
-    prior: KnownPrior
+    prior: KnownPrior | Tensor
     repeats: int = 1
+
+    @property
+    def learns_prior(self) -> bool:
+        """Whether the density of the prior is to be learnt too."""
+        return not isinstance(self.prior, KnownPrior)
 
 
 @dataclass(frozen=True)
@@ -86,10 +91,10 @@ class Weighing:
     plan: Planner
 
     @staticmethod
-    def steps(config: TrainConfig, members: int) -> int:
-        """Steps of all fits together, for so many members."""
+    def steps(config: TrainConfig, members: int, *, prior: bool = False) -> int:
+        """Steps of all fits together, for so many members, and of the prior where it is learnt."""
         quarter = -(-config.steps_of_head // _TRIALS)
-        return quarter * len(_FORMS) + (_FINALISTS + members - 1) * config.steps_of_head
+        return quarter * len(_FORMS) + (_FINALISTS + members - 1 + prior) * config.steps_of_head
 
     def run(self, members: Sequence[Member], seed: int) -> tuple[Weigher | None, dict[str, Any]]:
         """A weigher of the draws of these members, or None where held-out pairs gain nothing.
@@ -97,16 +102,30 @@ class Weighing:
         Also returned: the form of the likelihoods, their gain in nats a pair, its standard error
         and the effective share of the candidates.
         """
-        states = np.random.SeedSequence(seed).generate_state(2 + len(members))
-        first, decide, *fits = (int(state) for state in states)
+        states = np.random.SeedSequence(seed).generate_state(3 + len(members))
+        first, decide, *fits, last = (int(state) for state in states)
         form, likelihood = self._best(first, fits[0])
         likelihoods, full = [likelihood], self.config.steps_of_head
         before = self.steps(self.config, 1)
         for place, own in enumerate(fits[1:]):
             at = before + place * full
             likelihoods.append(self._fit(form, full, own, str(place + 1), at)[1])
-        weigher, found = self._decide(members, likelihoods, decide)
-        return weigher, {"kind": form[0], "plain": form[1], **found}
+        weigher = Weigher(self._prior(len(members), last), likelihoods, (0.0, 1.0))
+        powers, found = _decided(weigher, members, self.selection, decide)
+        told = {"kind": form[0], "plain": form[1], **found}
+        return (None if powers is None else weigher.to_powers(powers)), told
+
+    def _prior(self, members: int, seed: int) -> PriorDensity:
+        """The density of the network parameters, learnt where it is not known."""
+        given, device = self.scales.prior, self.pairs.u.device
+        if isinstance(given, KnownPrior):
+            return given.to(device)
+        prior = LearntPrior(self.config, given.shape[1], seed).to(device)
+        full = self.config.steps_of_head
+        plan = self.plan("prior", full, self.steps(self.config, members))
+        held, rest = (prior.pairs(part.to(device)) for part in given.tensor_split([_HELD_PRIOR]))
+        prior.estimator.fit(rest, held, self.config, generator_on(device, seed), plan)
+        return prior
 
     def _best(self, first: int, seed: int) -> tuple[Form, Likelihood]:
         """The form that held-out pairs like best, and a likelihood of it in full."""
@@ -134,9 +153,7 @@ class Weighing:
         device, sizes = self.pairs.u.device, (self.pairs.u.shape[1], self.pairs.y.shape[1])
         scales = self.scales
         likelihood = Likelihood(self.config, kind, plain, *sizes, seed, scales.repeats).to(device)
-        likelihood.settle(
-            scales.parameters, scales.outputs, scales.prior, self.pairs.u, self.pairs.y
-        )
+        likelihood.settle(scales.parameters, scales.outputs, self.pairs.u, self.pairs.y)
         pairs, held = (likelihood.exchanged(p.u, p.y) for p in (self.pairs, self.selection))
         config = self.config.model_copy(update={"head_steps": steps})
         likelihood.estimator.fit(pairs, held, config, generator_on(device, seed), plan)
@@ -144,20 +161,21 @@ class Weighing:
         figure = likelihood.nats(self.selection)
         return figure if math.isfinite(figure) else math.inf, likelihood
 
-    def _decide(
-        self, members: Sequence[Member], likelihoods: Sequence[Likelihood], seed: int
-    ) -> tuple[Weigher | None, dict[str, Any]]:
-        """How far to go, by all held-out pairs; whether at all, by each half with the other's."""
-        pairs = Pairs(self.selection.u[:_MOST_HELDOUT], self.selection.y[:_MOST_HELDOUT])
-        own, others = _terms(likelihoods, members, pairs, seed)
-        gains = [gained(own.log_weight(p), others.log_weight(p)) for p in _POWERS]
-        gain, error = mean_of(_crossed(torch.stack(gains)))
-        powers = _POWERS[_largest(torch.stack(gains))]
-        found = {
-            "gain": gain, "error": error, "powers": list(powers),
-            "effective_share": float(share(others.log_weight(powers)).mean()),
-        }  # fmt: skip
-        return (Weigher(likelihoods, powers) if gain > _SIGNIFICANT * error else None), found
+
+def _decided(
+    weigher: Weigher, members: Sequence[Member], heldout: Pairs, seed: int
+) -> tuple[Powers | None, dict[str, Any]]:
+    """How far to go, by all held-out pairs; whether at all, by each half with the other's."""
+    pairs = Pairs(heldout.u[:_MOST_HELDOUT], heldout.y[:_MOST_HELDOUT])
+    own, others = _terms(weigher, members, pairs, seed)
+    gains = torch.stack([gained(own.log_weight(p), others.log_weight(p)) for p in _POWERS])
+    gain, error = mean_of(_crossed(gains))
+    powers = _POWERS[_largest(gains)]
+    found = {
+        "gain": gain, "error": error, "powers": list(powers),
+        "effective_share": float(share(others.log_weight(powers)).mean()),
+    }  # fmt: skip
+    return (powers if gain > _SIGNIFICANT * error else None), found
 
 
 def _largest(gains: Tensor) -> int:
@@ -173,10 +191,10 @@ def _crossed(gains: Tensor) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def _terms(
-    likelihoods: Sequence[Likelihood], members: Sequence[Member], pairs: Pairs, seed: int
+    weigher: Weigher, members: Sequence[Member], pairs: Pairs, seed: int
 ) -> tuple[Terms, Terms]:
     """Terms of the real parameters of pairs, (n,), and of draws for their outputs, (n, m)."""
-    weigher, rng = Weigher(likelihoods, (0.0, 1.0)), generator_on(pairs.u.device, seed)
+    rng = generator_on(pairs.u.device, seed)
     own, others = [], []
     for e, y in pairs.chunks(_ROWS_AT_ONCE):
         own.append(weigher.terms(members, e, y))

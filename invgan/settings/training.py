@@ -167,8 +167,8 @@ class TrainConfig(Section):
     )
     likelihood: bool = Field(
         default=True,
-        description="for the posterior of a model with noise, 50 outputs at most, and independent "
-        "or normal priors: learn the law of the outputs too, and weigh the draws of heads by it "
+        description="for the posterior of a model with noise, of 50 parameters, 50 outputs and 20 "
+        "repeats at most: learn the law of the outputs too, and weigh the draws of heads by it "
         "where held-out pairs gain",
     )
     focus: float = Field(
