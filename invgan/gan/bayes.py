@@ -15,7 +15,7 @@ two scales held-out pairs like better: what is linear with a normal error in the
 nowhere else.
 
 Repeats of one experiment are independent given its parameters. So the law of one is learnt, from
-all of them, and l is a product.
+all of them, and l is a product, over those that are there where they are a set of any size.
 """
 
 from __future__ import annotations
@@ -139,15 +139,25 @@ class Likelihood(nn.Module):
         )
 
     def exchanged(self, e: Tensor, y: Tensor) -> Pairs:
-        """Pairs with their sides exchanged: t (n R, L), what the flow sees, and c (n R, 2 E).
+        """Pairs with their sides exchanged, of all repeats that are there.
 
         Args:
             e: network parameters, shape (n, E).
-            y: output scores, shape (n, R L).
+            y: output scores, shape (n, R L), NaN where absent.
+
+        Returns:
+            t (m, L), what the flow sees, and what it is told, c (m, 2 E); m is n R where none of
+            the repeats is absent.
         """
+        rows, conditions = self._rows(e, y)
+        there = _there(rows)
+        return Pairs(rows[there], conditions[there])
+
+    def _rows(self, e: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """The same of all repeats, (n R, L) and (n R, 2 E)."""
         conditions = torch.cat([e, _read(self.parameter_table, e)], dim=1)
         rows = self.seen(y).reshape(len(y) * self.repeats, -1)
-        return Pairs(rows, conditions.repeat_interleave(self.repeats, dim=0))
+        return rows, conditions.repeat_interleave(self.repeats, dim=0)
 
     def seen(self, y: Tensor) -> Tensor:
         """Output scores y (n, R L) on the scale of the flow, t (n, R L)."""
@@ -164,12 +174,13 @@ class Likelihood(nn.Module):
             return y.new_zeros(len(y))
         step = float(GRID[1] - GRID[0])
         rise = self.seen(y + step) - self.seen(y - step)
-        return (rise / (2 * step)).clamp_min(1e-30).log().sum(dim=1)
+        return (rise / (2 * step)).clamp_min(1e-30).log().nansum(dim=1)
 
     def log_prob(self, e: Tensor, y: Tensor) -> Tensor:
         """Log of l(y given e) but for a function of y, of e (n, E) and scores y (n, R L); (n,)."""
-        pairs = self.exchanged(e, y)
-        return log_prob(self.estimator, pairs.u, pairs.y).reshape(len(y), -1).sum(dim=1)
+        rows, conditions = self._rows(e, y)
+        logs = log_prob(self.estimator, rows.nan_to_num(0.0), conditions)
+        return logs.where(_there(rows), 0.0).reshape(len(y), self.repeats).sum(dim=1)
 
     @torch.no_grad()
     def nats(self, heldout: Pairs) -> float:
@@ -217,6 +228,7 @@ def _standardised(table: Array, rows: Tensor, repeats: int = 1) -> Tensor:
     """
     images = torch.as_tensor(np.ascontiguousarray(table))
     found = _read(images, rows.cpu().double()).reshape(len(rows) * repeats, -1)
+    found = found[_there(found)]
     centre, scale = found.mean(dim=0), found.std(dim=0).clamp_min(1e-300)
     return ((images - centre.repeat(repeats)[:, None]) / scale.repeat(repeats)[:, None]).to(rows)
 
@@ -231,6 +243,11 @@ def _shared_scores(table: Array, rows: Tensor, repeats: int) -> Tensor:
     return torch.as_tensor(
         np.stack([scale.maps[place % width](image) for place, image in enumerate(table)])
     ).to(rows)
+
+
+def _there(rows: Tensor) -> Tensor:
+    """Which rows (n, L) are not absent, shape (n,)."""
+    return ~rows.isnan().any(dim=1)
 
 
 def _read(table: Tensor, scores: Tensor) -> Tensor:

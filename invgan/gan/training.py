@@ -149,13 +149,15 @@ def _scales(
 ) -> Scales | None:  # fmt: skip
     """What a likelihood must know; None where it is not asked for, or there is none to be learnt.
 
-    It is for a posterior of a model with noise, whose outputs are few and seen as they are.
+    It is for a posterior of a model with noise, whose outputs are few and seen as they are, or as
+    sets of repeats.
     """
     asked = config.likelihood and problem.random and problem.question == "posterior"
-    whole = config.embedding.kind == "none" and not problem.missing
     columns, repeats = len(outputs.groups or outputs.maps), problem.repeats
+    seen = config.embedding.kind == "none" or (config.embedding.kind == "set" and repeats > 1)
     few = columns // repeats <= MOST_OUTPUTS and repeats <= MOST_REPEATS
-    if not (asked and whole and few and parameters.dimension <= MOST_PARAMETERS):
+    few = few and parameters.dimension <= MOST_PARAMETERS
+    if not (asked and seen and few) or problem.missing:
         return None
     known = known_prior(problem.prior, parameters)
     if known is not None:

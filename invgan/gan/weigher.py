@@ -129,8 +129,10 @@ class Weigher(nn.Module):
         Equal rows that follow each other have their candidates in common.
         """
         e = y.new_empty(len(y), self._first.features)
-        rows, counts = torch.unique_consecutive(y, dim=0, return_counts=True)
+        alike = y.nan_to_num(nan=_LARGEST)
+        counts = torch.unique_consecutive(alike, dim=0, return_counts=True)[1]
         starts = counts.cumsum(dim=0) - counts
+        rows = y[starts]
         for count in counts.unique().tolist():
             block = max(1, _AT_ONCE // max(_FEWEST, 2 * count))
             for some in (counts == count).nonzero()[:, 0].split(block):
