@@ -120,6 +120,10 @@ class CutPrior(PriorLike, Protocol):
         """The other one."""
         ...
 
+    def contains(self, x: Array) -> NDArray[np.bool_]:
+        """Which rows of x (n, D) lie in the innermost of the pieces; shape (n,)."""
+        ...
+
 
 class Prior:
     """Independent laws, one for each named parameter.

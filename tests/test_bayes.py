@@ -1,5 +1,6 @@
 """The other road to a posterior, a learnt likelihood times the prior, against closed forms."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from invgan.gan.judge import gained
 from invgan.gan.moves import moved
 from invgan.gan.stage import Pairs
 from invgan.gan.weigher import Terms, Weigher, _resampled
-from invgan.gan.weighing import _POWERS, _decided, _largest
+from invgan.gan.weighing import _POWERS, _largest, decided
 from invgan.metrics import kolmogorov_smirnov
 from invgan.priors import Box, MultivariateNormal, Prior
 from invgan.problem import Problem
@@ -322,15 +323,59 @@ def test_what_counts_alike_is_chosen_once() -> None:
     assert torch.bincount(places, minlength=4).numpy() == pytest.approx(expected.numpy(), abs=1)
 
 
+def everywhere(e: torch.Tensor) -> torch.Tensor:
+    return torch.ones(e.shape[:-1], dtype=torch.bool)
+
+
 def test_held_out_pairs_say_how_far_to_go() -> None:
     weigher, heads, _ = exact_weigher(shift=0.6 * SD)
-    powers, info = _decided(weigher, heads, normal_pairs(4000, 9), 1)
+    powers, info = decided(weigher, heads, normal_pairs(4000, 9), everywhere, 1)
     assert powers is not None
     assert powers[0] <= 0.25
     assert powers[1] >= 0.85
     assert info["gain"] > 0.1
     right, heads, _ = exact_weigher()
-    assert _decided(right, heads, normal_pairs(4000, 9), 1)[1]["gain"] == pytest.approx(0, abs=0.01)
+    assert decided(right, heads, normal_pairs(4000, 9), everywhere, 1)[1]["gain"] == pytest.approx(
+        0, abs=0.01
+    )
+
+
+def inner(e: torch.Tensor) -> torch.Tensor:
+    return e.abs()[..., 0] < 0.3
+
+
+class Pooled(Told):
+    """A head that learnt from two rounds, the second of which left a tenth of what is outside."""
+
+    def _outside(self, y: torch.Tensor) -> torch.Tensor:
+        law = self._law(y)
+        return law.cdf(torch.tensor(-0.3)) + 1 - law.cdf(torch.tensor(0.3))
+
+    def draw(self, y: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        e = super().draw(y, generator)
+        for _ in range(40):
+            again = ~inner(e) & (torch.rand(len(e), generator=generator) < 0.9)
+            e[again] = super().draw(y[again], generator)
+        return e
+
+    def log_prob(self, e: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        whole = (1 - 0.9 * self._outside(y)).log()[:, 0]
+        return super().log_prob(e, y) + torch.where(inner(e), 0.0, math.log(0.1)) - whole
+
+
+def test_what_lies_outside_a_cut_prior_has_no_say() -> None:
+    """The prior before any cut is no law of the rows of all rounds, but inside the last region."""
+    weigher, _, _ = exact_weigher()
+    pairs = normal_pairs(40_000, 9)
+    kept = inner(pairs.u) | (torch.rand(len(pairs.u), generator=rng(2)) < 0.1)
+    rows = Pairs(pairs.u[kept], pairs.y[kept])
+    assert decided(weigher, [Pooled()], rows, inner, 1)[1]["gain"] == pytest.approx(0, abs=0.01)
+    assert decided(weigher, [Pooled()], rows, everywhere, 1)[1]["gain"] > 0.1
+    powers, info = decided(weigher, [Pooled(0.6 * SD)], rows, inner, 1)
+    assert powers is not None
+    assert powers[0] <= 0.25
+    assert powers[1] >= 0.85
+    assert 0.06 < info["gain"] < 0.2
 
 
 def test_the_prior_counts_once_whatever_the_powers() -> None:
@@ -363,7 +408,7 @@ def test_a_likelihood_that_lies_is_not_heard() -> None:
     lie = likelihood_of(pairs)
     with torch.no_grad():
         lie.estimator.head.fit(*lie.exchanged(pairs.u, -pairs.y).some())
-    assert _decided(weigher_of(lie), [Told()], normal_pairs(4000, 9), 1)[0] is None
+    assert decided(weigher_of(lie), [Told()], normal_pairs(4000, 9), everywhere, 1)[0] is None
 
 
 def test_outputs_in_their_own_units_keep_their_density() -> None:

@@ -42,6 +42,7 @@ from invgan.gan.pairing import check_simulations, material, region, under_noise
 from invgan.gan.stage import Watch
 from invgan.gan.weighing import MOST_OUTPUTS, MOST_PARAMETERS, MOST_REPEATS, Scales
 from invgan.mapped import folder_of, on_disk
+from invgan.priors import CutPrior
 from invgan.problem import Problem
 from invgan.samples import Simulations
 from invgan.scaling import OutputScaling, ParameterScaling
@@ -161,7 +162,8 @@ def _scales(
         return None
     known = known_prior(problem.prior, parameters)
     if known is not None:
-        return Scales(parameters, outputs, known, repeats)
+        inside = problem.prior.contains if isinstance(problem.prior, CutPrior) else None
+        return Scales(parameters, outputs, known, repeats, inside)
     x = problem.prior.sample(_PRIOR_DRAWS, np.random.default_rng(seed))
     draws = torch.as_tensor(parameters.to_network(x), dtype=torch.float32)
     return Scales(parameters, outputs, draws, repeats)

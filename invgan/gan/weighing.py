@@ -17,10 +17,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from invgan.gan.bayes import KnownPrior, LearntPrior, Likelihood, PriorDensity
-from invgan.gan.device import generator_on
+from invgan.gan.device import generator_on, to_array
 from invgan.gan.judge import gained, mean_of, share
 from invgan.gan.member import Member
 from invgan.gan.stage import Pairs, Plan
@@ -28,8 +29,9 @@ from invgan.gan.weigher import Powers, Terms, Weigher
 from invgan.scaling import OutputScaling, ParameterScaling
 from invgan.settings import TrainConfig
 
-__all__ = ["MOST_OUTPUTS", "MOST_PARAMETERS", "MOST_REPEATS", "Scales", "Weighing"]
+__all__ = ["MOST_OUTPUTS", "MOST_PARAMETERS", "MOST_REPEATS", "Scales", "Weighing", "decided"]
 
+Array = NDArray[np.float64]
 Planner = Callable[[str, int, int], Plan]
 """A plan for a stage of this name and so many steps, after so many steps of stages before."""
 
@@ -47,6 +49,7 @@ _CANDIDATES = 64
 _POWERS: tuple[Powers, ...] = tuple((a / 8, b / 10) for a in range(9) for b in range(1, 13))
 _SIGNIFICANT = 2.0
 _MOST_HELDOUT, _HELD_PRIOR = 2048, 5_000
+_FARTHEST = 1e4
 _ROWS_AT_ONCE = 256
 
 
@@ -59,12 +62,23 @@ class Scales:
         outputs: scale of the outputs.
         prior: of the network parameters, or draws from it (n, E) where its density is not known.
         repeats: of one experiment, side by side in the outputs.
+        inside: which parameters (n, D) are asked about, None where all: those left of a prior that
+            was cut, since of rows from several rounds the density is known there alone.
     """
 
     parameters: ParameterScaling
     outputs: OutputScaling
     prior: KnownPrior | Tensor
     repeats: int = 1
+    inside: Callable[[Array], NDArray[np.bool_]] | None = None
+
+    def within(self, e: Tensor) -> Tensor:
+        """Which network parameters (..., E) are asked about, shape (...)."""
+        shape = e.shape[:-1]
+        if self.inside is None:
+            return torch.ones(shape, dtype=torch.bool, device=e.device)
+        found = self.inside(self.parameters.to_parameters(to_array(e.flatten(0, -2))))
+        return torch.as_tensor(found, device=e.device).reshape(shape)
 
     @property
     def learns_prior(self) -> bool:
@@ -111,7 +125,7 @@ class Weighing:
             at = before + place * full
             likelihoods.append(self._fit(form, full, own, str(place + 1), at)[1])
         weigher = Weigher(self._prior(len(members), last), likelihoods, (0.0, 1.0))
-        powers, found = _decided(weigher, members, self.selection, decide)
+        powers, found = decided(weigher, members, self.selection, self.scales.within, decide)
         told = {"kind": form[0], "plain": form[1], **found}
         return (None if powers is None else weigher.to_powers(powers)), told
 
@@ -162,20 +176,38 @@ class Weighing:
         return figure if math.isfinite(figure) else math.inf, likelihood
 
 
-def _decided(
-    weigher: Weigher, members: Sequence[Member], heldout: Pairs, seed: int
-) -> tuple[Powers | None, dict[str, Any]]:
-    """How far to go, by all held-out pairs; whether at all, by each half with the other's."""
+def decided(
+    weigher: Weigher, members: Sequence[Member], heldout: Pairs,
+    within: Callable[[Tensor], Tensor], seed: int,
+) -> tuple[Powers | None, dict[str, Any]]:  # fmt: skip
+    """How far to go, by all held-out pairs; whether at all, by each half with the other's.
+
+    Args:
+        weigher: whose powers are to be found.
+        members: what gives the draws.
+        heldout: pairs of network parameters and output scores.
+        within: which network parameters (..., E) are asked about: pairs elsewhere say nothing, and
+            draws elsewhere would be drawn again.
+        seed: of the draws.
+
+    Returns:
+        The powers, or None; the gain of a pair in nats, its standard error, the powers again, and
+        the effective share of the draws.
+    """
     pairs = Pairs(heldout.u[:_MOST_HELDOUT], heldout.y[:_MOST_HELDOUT])
-    own, others = _terms(weigher, members, pairs, seed)
-    gains = torch.stack([gained(own.log_weight(p), others.log_weight(p)) for p in _POWERS])
+    asked = within(pairs.u)
+    terms, others, at = _terms(weigher, members, Pairs(pairs.u[asked], pairs.y[asked]), seed)
+    allowed = torch.where(within(at), 0.0, -_FARTHEST)
+    unweighed = gained(torch.zeros_like(terms.prior), allowed)
+    weights = [(terms.log_weight(p), others.log_weight(p) + allowed) for p in _POWERS]
+    gains = torch.stack([gained(own, other) - unweighed for own, other in weights])
     gain, error = mean_of(_crossed(gains))
-    powers = _POWERS[_largest(gains)]
+    best = _largest(gains)
     found = {
-        "gain": gain, "error": error, "powers": list(powers),
-        "effective_share": float(share(others.log_weight(powers)).mean()),
+        "gain": gain, "error": error, "powers": list(_POWERS[best]),
+        "effective_share": float(share(weights[best][1]).mean()),
     }  # fmt: skip
-    return (powers if gain > _SIGNIFICANT * error else None), found
+    return (_POWERS[best] if gain > _SIGNIFICANT * error else None), found
 
 
 def _largest(gains: Tensor) -> int:
@@ -192,11 +224,13 @@ def _crossed(gains: Tensor) -> tuple[Tensor, Tensor]:
 @torch.no_grad()
 def _terms(
     weigher: Weigher, members: Sequence[Member], pairs: Pairs, seed: int
-) -> tuple[Terms, Terms]:
-    """Terms of the real parameters of pairs, (n,), and of draws for their outputs, (n, m)."""
+) -> tuple[Terms, Terms, Tensor]:
+    """Terms of the real parameters of pairs (n,), of draws for their outputs (n, m); the draws."""
     rng = generator_on(pairs.u.device, seed)
-    own, others = [], []
+    own, others, at = [], [], []
     for e, y in pairs.chunks(_ROWS_AT_ONCE):
         own.append(weigher.terms(members, e, y))
-        others.append(weigher.candidates(members, y, _CANDIDATES, rng)[1])
-    return Terms.joined(own), Terms.joined(others)
+        draws, terms = weigher.candidates(members, y, _CANDIDATES, rng)
+        others.append(terms)
+        at.append(draws)
+    return Terms.joined(own), Terms.joined(others), torch.cat(at)

@@ -53,6 +53,10 @@ class _Mixture:
         first = self._parts[0]
         return first.whole if isinstance(first, CutPrior) else first
 
+    def contains(self, x: Array) -> NDArray[np.bool_]:
+        """Which rows of x (n, D) are left of the last prior; shape (n,)."""
+        return within(self._parts[-1], x)
+
     def sample(self, n: int, rng: np.random.Generator) -> Array:
         """Draw n parameter vectors, shape (n, D)."""
         counts = rng.multinomial(n, self._shares)
