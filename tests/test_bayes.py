@@ -176,6 +176,24 @@ def test_a_training_that_is_taken_up_weighs_as_before(
     assert np.array_equal(again.draw(rows, seed=1), unstopped.draw(rows, seed=1))
 
 
+def counts(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """An output that never varies, one that hardly ever does, and a count; (n, 3)."""
+    n = len(x)
+    rare = np.where(rng.random(n) < 0.002, 1e4 * rng.exponential(size=n), 0.0)
+    count = rng.binomial(20, 1 / (1 + np.exp(3 - x[:, 0])), n)
+    return np.stack([np.zeros(n), rare, count], axis=1)
+
+
+def test_outputs_that_hardly_vary_stop_no_training() -> None:
+    """Once their law had infinite units."""
+    seen = np.array([[0.0, 0.0, 2.0]])
+    problem = Problem(counts, Prior(a=stats.norm()), seen, stochastic=True, question="posterior")
+    quick = QUICK.model_copy(update={"head_steps": 20})
+    found = train(problem, simulate(problem, 600, seed=1), quick, seed=1, device="cpu")
+    assert np.isfinite(found.info["likelihood"]["gain"])
+    assert np.isfinite(found.draw(np.repeat(seen, 50, axis=0), seed=1)).all()
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -4,10 +4,10 @@ A head learns p(e given y). By Bayes' theorem the same law is, but for a factor 
 
     q(e) l(y given e),
 
-with the prior q, which is known, and the law l of the outputs, which can be learnt as a head is
-(Papamakarios, Sterratt and Murray 2019). Which of the two is the easier is a matter of the model:
-an instrument with a simple error has a simple l, and may have a posterior in four pieces. So both
-are learnt, and the first is weighed by the second (`weigher`).
+with the prior q, which is known or told by draws that cost nothing, and the law l of the outputs,
+which can be learnt as a head is (Papamakarios, Sterratt and Murray 2019). Which of the two is the
+easier is a matter of the model: an instrument with a simple error has a simple l, and may have a
+posterior in four pieces. So both are learnt, and the first is weighed by the second (`weigher`).
 
 The law of the outputs is that of a head with its two sides exchanged. It is told the parameters
 twice, on the network's scale and in the user's units, and speaks of the outputs on whichever of the
@@ -39,7 +39,7 @@ __all__ = ["KnownPrior", "LearntPrior", "Likelihood", "PriorDensity", "known_pri
 
 Array = NDArray[np.float64]
 
-_LARGEST, _ENOUGH = 1e4, 20_000
+_LARGEST, _SMALLEST, _ENOUGH = 1e4, 1e-6, 20_000
 
 
 class KnownPrior(nn.Module):
@@ -224,12 +224,15 @@ def _flow(config: TrainConfig, kind: str, features: int, conditions: int, seed: 
 def _standardised(table: Array, rows: Tensor, repeats: int = 1) -> Tensor:
     """A table (C, K) of images of the grid, in units in which those of rows (n, C) are standard.
 
-    Columns of repeats, one after the other, share their units.
+    Columns of repeats, one after the other, share their units. One that hardly varies among the
+    rows is left as large as its whole table.
     """
     images = torch.as_tensor(np.ascontiguousarray(table))
     found = _read(images, rows.cpu().double()).reshape(len(rows) * repeats, -1)
     found = found[_there(found)]
-    centre, scale = found.mean(dim=0), found.std(dim=0).clamp_min(1e-300)
+    extent = (images.amax(dim=1) - images.amin(dim=1)).reshape(repeats, -1).amax(dim=0)
+    centre, scale = found.mean(dim=0), found.std(dim=0)
+    scale = torch.where(scale > _SMALLEST * extent, scale, extent).clamp_min(1e-300)
     return ((images - centre.repeat(repeats)[:, None]) / scale.repeat(repeats)[:, None]).to(rows)
 
 
