@@ -19,7 +19,7 @@ from invgan.gan.stage import Pairs
 from invgan.gan.weigher import Terms, Weigher, _resampled
 from invgan.gan.weighing import _POWERS, _largest, decided
 from invgan.metrics import kolmogorov_smirnov
-from invgan.priors import Box, MultivariateNormal, Prior
+from invgan.priors import Box, Dirichlet, MultivariateNormal, Prior
 from invgan.problem import Problem
 from invgan.samples import Simulations
 from invgan.scaling import OutputScaling, ParameterScaling
@@ -358,6 +358,11 @@ def test_held_out_pairs_say_how_far_to_go() -> None:
     )
 
 
+def test_few_pairs_tell_nothing() -> None:
+    weigher, heads, _ = exact_weigher(shift=SD)
+    assert decided(weigher, heads, normal_pairs(19, 9), everywhere, 1) == (None, {})
+
+
 def inner(e: torch.Tensor) -> torch.Tensor:
     return e.abs()[..., 0] < 0.3
 
@@ -482,6 +487,25 @@ class Bent:
     def log_prob(self, x: np.ndarray) -> np.ndarray:
         second = stats.norm.logpdf(x[:, 1], x[:, 0] ** 2, 0.5)
         return np.asarray(stats.norm.logpdf(x[:, 0]) + second)
+
+
+def test_proportions_are_weighed_too() -> None:
+    """Three that sum to one, of which two are measured."""
+
+    def model(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return x[:, :2] + 0.05 * rng.normal(size=(len(x), 2))
+
+    seen = np.array([[0.2, 0.05]])
+    prior = Dirichlet([1.0, 1.0, 1.0], names=["a", "b", "c"])
+    problem = Problem(model, prior, seen, stochastic=True, question="posterior")
+    weighed = train(problem, simulate(problem, 3000, seed=1), QUICK, seed=2, device="cpu")
+    assert weighed.info["likelihood"]["used"]
+    x = weighed.draw(np.repeat(seen, 4000, axis=0), seed=3)
+    assert np.allclose(x.sum(axis=1), 1)
+    # Under a flat prior the posterior is normal, cut at zero.
+    laws = [stats.truncnorm(-y / 0.05, np.inf, loc=y, scale=0.05) for y in seen[0]]
+    truth = np.stack([law.rvs(4000, random_state=j) for j, law in enumerate(laws)], axis=1)
+    assert kolmogorov_smirnov(x[:, :2], truth).max() < 0.08
 
 
 def test_the_density_of_any_other_prior_is_learnt(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from typing import Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import expit
 from torch import Tensor, nn
 
 from invgan.gan.heads import log_prob
@@ -128,10 +129,9 @@ class Likelihood(nn.Module):
             e: network parameters (n, E), whose mean and spread set the units.
             y: output scores (n, R L), the same.
         """
-        grid = np.repeat(GRID[:, None], parameters.dimension, axis=1)
         groups = outputs.groups or range(len(outputs.maps))
         images = np.stack([outputs.maps[g].inverse(GRID) for g in groups])
-        self.parameter_table = _standardised(parameters.to_parameters(grid).T, e)
+        self.parameter_table = _standardised(_told(parameters), e)
         self.output_table = (
             _standardised(images, y, self.repeats)
             if self.plain
@@ -213,6 +213,13 @@ def known_prior(prior: PriorLike, parameters: ParameterScaling) -> KnownPrior | 
     slope = np.gradient(x, GRID, axis=0).T
     table = log_p + np.log(np.maximum(slope, np.finfo(float).tiny)) + 0.5 * GRID**2
     return KnownPrior(np.eye(size), np.clip(table, -_LARGEST, _LARGEST))
+
+
+def _told(parameters: ParameterScaling) -> Array:
+    """Each parameter at the grid, (E, K); of proportions, the share of the rest that each takes."""
+    if parameters.simplex:
+        return np.stack([expit(m.inverse(GRID)) for m in parameters.maps])
+    return parameters.to_parameters(np.repeat(GRID[:, None], parameters.dimension, axis=1)).T
 
 
 def _flow(config: TrainConfig, kind: str, features: int, conditions: int, seed: int) -> Estimator:

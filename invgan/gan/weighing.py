@@ -48,7 +48,7 @@ _TRIALS, _FINALISTS = 4, 2
 _CANDIDATES = 64
 _POWERS: tuple[Powers, ...] = tuple((a / 8, b / 10) for a in range(9) for b in range(1, 13))
 _SIGNIFICANT = 2.0
-_MOST_HELDOUT, _HELD_PRIOR = 2048, 5_000
+_FEWEST, _MOST_HELDOUT, _HELD_PRIOR = 20, 2048, 5_000
 _FARTHEST = 1e4
 _ROWS_AT_ONCE = 256
 
@@ -192,10 +192,12 @@ def decided(
 
     Returns:
         The powers, or None; the gain of a pair in nats, its standard error, the powers again, and
-        the effective share of the draws.
+        the effective share of the draws, where there are pairs enough to tell.
     """
     pairs = Pairs(heldout.u[:_MOST_HELDOUT], heldout.y[:_MOST_HELDOUT])
     asked = within(pairs.u)
+    if int(asked.sum()) < _FEWEST:
+        return None, {}
     terms, others, at = _terms(weigher, members, Pairs(pairs.u[asked], pairs.y[asked]), seed)
     allowed = torch.where(within(at), 0.0, -_FARTHEST)
     unweighed = gained(torch.zeros_like(terms.prior), allowed)
