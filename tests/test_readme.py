@@ -21,7 +21,7 @@ from invgan.settings import McmcConfig, SampleConfig, SimulateConfig, TrainConfi
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
-SMALL = TrainConfig(head_steps=60, steps=40, evaluations=1, hidden=32, members=1)
+SMALL = TrainConfig(head_steps=60, steps=40, evaluations=1, hidden=32, members=1, likelihood=False)
 
 
 FURTHER = "\n## Going further\n"
