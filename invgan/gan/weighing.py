@@ -4,8 +4,8 @@ A likelihood has a kind of flow, of those that heads have, and a scale of the ou
 units or normal scores. Each of these forms is fitted on a quarter of the steps, the two that
 held-out pairs like best in full, and the better of them from further seeds, until there are as
 many as members. The selection pairs then choose the powers, by what a choice out of 64 gains
-(`judge.gained`). Whether that is beyond doubt is asked of each half of them with the powers that
-the other half likes best.
+(`judge.gained`); whether there is a gain beyond doubt is asked of each half of them with the powers
+that the other half chooses.
 """
 
 from __future__ import annotations
@@ -29,7 +29,16 @@ from invgan.gan.weigher import Powers, Terms, Weigher
 from invgan.scaling import OutputScaling, ParameterScaling
 from invgan.settings import TrainConfig
 
-__all__ = ["MOST_OUTPUTS", "MOST_PARAMETERS", "MOST_REPEATS", "Scales", "Weighing", "decided"]
+__all__ = [
+    "MOST_OUTPUTS",
+    "MOST_PARAMETERS",
+    "MOST_REPEATS",
+    "POWERS",
+    "Scales",
+    "Weighing",
+    "chosen",
+    "decided",
+]
 
 Array = NDArray[np.float64]
 Planner = Callable[[str, int, int], Plan]
@@ -41,12 +50,14 @@ Form = tuple[str, bool]
 MOST_OUTPUTS, MOST_PARAMETERS, MOST_REPEATS = 50, 50, 20
 """Of more no law is learnt; of more repeats none is asked, since each costs the same."""
 
+POWERS: tuple[Powers, ...] = tuple((a / 8, b / 10) for a in range(9) for b in range(1, 13))
+"""Among which held-out pairs choose."""
+
 _FORMS: tuple[Form, ...] = tuple(
     (k, plain) for k in ("linear", "affine") for plain in (True, False)
 )
 _TRIALS, _FINALISTS = 4, 2
 _CANDIDATES = 64
-_POWERS: tuple[Powers, ...] = tuple((a / 8, b / 10) for a in range(9) for b in range(1, 13))
 _SIGNIFICANT = 2.0
 _FEWEST, _MOST_HELDOUT, _HELD_PRIOR = 20, 2048, 5_000
 _FARTHEST = 1e4
@@ -201,26 +212,34 @@ def decided(
     terms, others, at = _terms(weigher, members, Pairs(pairs.u[asked], pairs.y[asked]), seed)
     allowed = torch.where(within(at), 0.0, -_FARTHEST)
     unweighed = gained(torch.zeros_like(terms.prior), allowed)
-    weights = [(terms.log_weight(p), others.log_weight(p) + allowed) for p in _POWERS]
+    weights = [(terms.log_weight(p), others.log_weight(p) + allowed) for p in POWERS]
     gains = torch.stack([gained(own, other) - unweighed for own, other in weights])
     gain, error = mean_of(_crossed(gains))
-    best = _largest(gains)
+    best = chosen(gains)
     found = {
-        "gain": gain, "error": error, "powers": list(_POWERS[best]),
+        "gain": gain, "error": error, "powers": list(POWERS[best]),
         "effective_share": float(share(weights[best][1]).mean()),
     }  # fmt: skip
-    return (_POWERS[best] if gain > _SIGNIFICANT * error else None), found
+    return (POWERS[best] if gain > _SIGNIFICANT * error else None), found
 
 
-def _largest(gains: Tensor) -> int:
-    """Place of the largest mean of gains (P, n)."""
-    return int(gains.mean(dim=1).argmax())
+def chosen(gains: Tensor) -> int:
+    """Place of the powers to take, of those whose gains (P, n) are not beyond doubt below the best.
+
+    Either road is right in its spread, and so is what lies between them, where a + b is one. What
+    is surer than that must be better beyond doubt, and is taken as little sure as it may be.
+    """
+    means = gains.mean(dim=1)
+    lost = gains[means.argmax()] - gains
+    doubt = _SIGNIFICANT * lost.std(dim=1) / math.sqrt(lost.shape[1])
+    good = (lost.mean(dim=1) <= doubt).nonzero()[:, 0].tolist()
+    return int(min(good, key=lambda place: (max(sum(POWERS[place]), 1.0), -float(means[place]))))
 
 
 def _crossed(gains: Tensor) -> tuple[Tensor, Tensor]:
-    """Gains (P, n) of either half of the pairs by the powers that the other half likes best."""
+    """Gains (P, n) of either half of the pairs by the powers that the other half chooses."""
     first, second = gains.chunk(2, dim=1)
-    return first[_largest(second)], second[_largest(first)]
+    return first[chosen(second)], second[chosen(first)]
 
 
 @torch.no_grad()
