@@ -117,7 +117,11 @@ def apart(x: np.ndarray) -> np.ndarray:
     return x[:, 0] - x[:, 1]
 
 
-@pytest.mark.parametrize("law", [{"sd": 1.8}, {"sd": 1.2}, {"shift": 0.4}], ids=str)
+@pytest.mark.parametrize(
+    "law",
+    [{"sd": 1.8}, pytest.param({"sd": 1.2}, marks=pytest.mark.slow), {"shift": 0.4}],
+    ids=str,
+)
 def test_with_simulations_a_wrong_law_of_x_given_y_is_set_right(
     law: dict[str, float], sum_problem: Problem, sum_simulations: Simulations
 ) -> None:

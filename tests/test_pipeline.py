@@ -420,7 +420,7 @@ def test_rounds_of_simulation_are_taken_up_again(tmp_path: Path) -> None:
     narrow = ig.Problem(lambda x: x, ig.Prior(x1=stats.norm(), x2=stats.norm()),
                         np.array([[0.5, -0.5]]), noise={"normal": 0.05},
                         question="posterior")  # fmt: skip
-    plain = settings(head="gaussian", head_steps=200, steps=0, members=1, likelihood=True)
+    plain = settings(head="linear", head_steps=40, steps=0, members=1, likelihood=True)
     simulating = SimulateConfig(n=2000, rounds=2)
     chosen = ig.Settings(**{**dict(plain), "simulate": simulating})
     first = ig.solve(narrow, tmp_path, settings=chosen)

@@ -124,6 +124,7 @@ def test_weights_of_q_undo_what_they_stand_for():
     assert log_ratio(normal(N, seed=2, shift=0.5), q, of_q=weights, seed=3).chosen == "none"
 
 
+@pytest.mark.slow
 def test_being_thorough_comes_nearer_to_the_truth():
     """Where the sign of a product of three decides, neither columns nor products of two tell."""
     q = normal(N, 3, seed=4)
