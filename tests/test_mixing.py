@@ -268,7 +268,10 @@ def test_the_noisy_plate_is_reproduced_where_one_step_is_not():
     assert energy_distance(found.x, exact) < 0.6 * energy_distance(one_step, exact)
 
 
-@pytest.mark.parametrize(("lie", "proposals"), [({"bias": 0.3}, 1), ({"size": 1.3}, 2)])
+@pytest.mark.parametrize(
+    ("lie", "proposals"),
+    [({"bias": 0.3}, 1), pytest.param({"size": 1.3}, 2, marks=pytest.mark.slow)],
+)
 def test_a_likelihood_that_lies_is_mended_by_the_model(lie, proposals):
     """A shift of a normal law is a factor of x times one of y; another noise is not."""
     found = iterate(deconvolution(), Exact(**lie), **QUICK, seed=1)
