@@ -148,6 +148,11 @@ class OutputScaling:
         members = [np.flatnonzero(index == g) for g in numbers]
         return cls(tuple(_shared_scores(y, js) for js in members), tuple(map(int, groups)))
 
+    @property
+    def columns(self) -> tuple[MonotoneMap, ...]:
+        """The map of each of the L columns."""
+        return self.maps if self.groups is None else tuple(self.maps[g] for g in self.groups)
+
     def to_network(self, y: Array) -> Array:
         """Scores (n, L), of size one, cut at 6 on either side; NaN where y is."""
         if self.groups is None:

@@ -36,11 +36,21 @@ from invgan.priors import CutPrior, MultivariateNormal, Prior, PriorLike
 from invgan.scaling import OutputScaling, ParameterScaling
 from invgan.settings import EmbeddingConfig, TrainConfig
 
-__all__ = ["KnownPrior", "LearntPrior", "Likelihood", "PriorDensity", "known_prior"]
+__all__ = [
+    "LARGEST_LOG",
+    "KnownPrior",
+    "LearntPrior",
+    "Likelihood",
+    "PriorDensity",
+    "known_prior",
+]
 
 Array = NDArray[np.float64]
 
-_LARGEST, _SMALLEST, _ENOUGH = 1e4, 1e-6, 20_000
+LARGEST_LOG = 1e4
+"""Where the logarithm of a density is cut, on either side."""
+
+_SMALLEST, _ENOUGH = 1e-6, 20_000
 
 
 class KnownPrior(nn.Module):
@@ -129,14 +139,12 @@ class Likelihood(nn.Module):
             e: network parameters (n, E), whose mean and spread set the units.
             y: output scores (n, R L), the same.
         """
-        groups = outputs.groups or range(len(outputs.maps))
-        images = np.stack([outputs.maps[g].inverse(GRID) for g in groups])
         self.parameter_table = _standardised(_told(parameters), e)
-        self.output_table = (
-            _standardised(images, y, self.repeats)
-            if self.plain
-            else _shared_scores(images, y, self.repeats)
-        )
+        images = np.stack([m.inverse(GRID) for m in outputs.columns])
+        if self.plain:
+            self.output_table = _standardised(images, y, self.repeats)
+        elif self.repeats > 1:
+            self.output_table = _shared_scores(images, y, self.repeats)
 
     def exchanged(self, e: Tensor, y: Tensor) -> Pairs:
         """Pairs with their sides exchanged, of all repeats that are there.
@@ -207,12 +215,11 @@ def known_prior(prior: PriorLike, parameters: ParameterScaling) -> KnownPrior | 
         return KnownPrior(np.linalg.inv(prior.cov / np.outer(scale, scale)), flat)
     if not (isinstance(prior, CutPrior) and isinstance(prior.whole, Prior)):
         return None
-    x = parameters.to_parameters(np.repeat(GRID[:, None], size, axis=1))
-    laws = prior.whole.laws.values()
-    log_p = np.stack([law.logpdf(column) for law, column in zip(laws, x.T, strict=True)])
-    slope = np.gradient(x, GRID, axis=0).T
+    x, laws = _told(parameters), prior.whole.laws.values()
+    log_p = np.stack([law.logpdf(row) for law, row in zip(laws, x, strict=True)])
+    slope = np.gradient(x, GRID, axis=1)
     table = log_p + np.log(np.maximum(slope, np.finfo(float).tiny)) + 0.5 * GRID**2
-    return KnownPrior(np.eye(size), np.clip(table, -_LARGEST, _LARGEST))
+    return KnownPrior(np.eye(size), np.clip(table, -LARGEST_LOG, LARGEST_LOG))
 
 
 def _told(parameters: ParameterScaling) -> Array:
@@ -245,8 +252,6 @@ def _standardised(table: Array, rows: Tensor, repeats: int = 1) -> Tensor:
 
 def _shared_scores(table: Array, rows: Tensor, repeats: int) -> Tensor:
     """A table (C, K) of images of the grid as normal scores that columns of repeats share."""
-    if repeats == 1:
-        return torch.as_tensor(GRID).expand(len(table), -1).to(rows)
     raw = _read(torch.as_tensor(np.ascontiguousarray(table)), rows[:_ENOUGH].cpu().double())
     scale = OutputScaling.fit(raw.reshape(len(raw) * repeats, -1).numpy())
     width = len(table) // repeats

@@ -97,8 +97,7 @@ def known_outputs(
     summarised = config.embedding.kind != "none"
     model = None if summarised or parameters.simplex else differentiable(problem, x[:2])
     if model is not None:
-        groups = scaling.groups or range(len(scaling.maps))
-        return Known(model, parameters, [scaling.maps[g] for g in groups])
+        return Known(model, parameters, scaling.columns)
     if config.content == "outputs":
         why = (
             "train.embedding.kind none" if summarised else "a torch_model without noise of its own"

@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from invgan.files import digest
 from invgan.gan.bayes import known_prior
@@ -154,18 +155,24 @@ def _scales(
     sets of repeats.
     """
     asked = config.likelihood and problem.random and problem.question == "posterior"
-    columns, repeats = len(outputs.groups or outputs.maps), problem.repeats
+    columns, repeats = len(outputs.columns), problem.repeats
     seen = config.embedding.kind == "none" or (config.embedding.kind == "set" and repeats > 1)
-    few = columns // repeats <= MOST_OUTPUTS and repeats <= MOST_REPEATS
-    few = few and parameters.dimension <= MOST_PARAMETERS
+    few = (
+        parameters.dimension <= MOST_PARAMETERS
+        and columns // repeats <= MOST_OUTPUTS
+        and repeats <= MOST_REPEATS
+    )
     if not (asked and seen and few) or problem.missing:
         return None
     known = known_prior(problem.prior, parameters)
     if known is not None:
         inside = problem.prior.contains if isinstance(problem.prior, CutPrior) else None
         return Scales(parameters, outputs, known, repeats, inside)
-    x = problem.prior.sample(_PRIOR_DRAWS, np.random.default_rng(seed))
-    draws = torch.as_tensor(parameters.to_network(x), dtype=torch.float32)
+
+    def draws() -> Tensor:
+        x = problem.prior.sample(_PRIOR_DRAWS, np.random.default_rng(seed))
+        return torch.as_tensor(parameters.to_network(x), dtype=torch.float32)
+
     return Scales(parameters, outputs, draws, repeats)
 
 

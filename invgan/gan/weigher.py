@@ -7,9 +7,8 @@ the one become draws of
 
 by choosing among candidates in proportion to its ratio to h (sampling-importance resampling, Rubin
 1988). Where few of them count, many draws for one y are then moved (`moves`). The powers 1 and 0
-are the first road, 0 and 1 the second. Between them lie laws that go a part of each, and that are
-nearer to the truth than either and yet no wider, since what the prior says counts once whatever the
-powers. Which they are, and whether draws are weighed at all, held-out pairs say (`weighing`).
+are the first road, 0 and 1 the second, and what the prior says counts once, whatever the powers.
+Which they are, and whether draws are weighed at all, held-out pairs say (`weighing`).
 """
 
 from __future__ import annotations
@@ -21,7 +20,13 @@ from typing import Any, Self, cast
 import torch
 from torch import Tensor, nn
 
-from invgan.gan.bayes import KnownPrior, LearntPrior, Likelihood, PriorDensity
+from invgan.gan.bayes import (
+    LARGEST_LOG,
+    KnownPrior,
+    LearntPrior,
+    Likelihood,
+    PriorDensity,
+)
 from invgan.gan.judge import share
 from invgan.gan.member import Member, log_mean
 from invgan.gan.moves import moved
@@ -33,7 +38,6 @@ Powers = tuple[float, float]
 """Of what the heads say beyond the prior, and of the likelihood."""
 
 _AT_ONCE = 16_384
-_LARGEST = 1e4
 _FEWEST, _LEAST, _MOST_FOR_ONE, _MOST_FOR_CROWD = 16, 8.0, 64, 2048
 _CROWD, _SPARE, _MOST_EACH, _MOVES = 50, 1.5, 4, 20
 
@@ -129,7 +133,7 @@ class Weigher(nn.Module):
         Equal rows that follow each other have their candidates in common.
         """
         e = y.new_empty(len(y), self._first.features)
-        alike = y.nan_to_num(nan=_LARGEST)
+        alike = y.nan_to_num(nan=torch.inf)
         counts = torch.unique_consecutive(alike, dim=0, return_counts=True)[1]
         starts = counts.cumsum(dim=0) - counts
         rows = y[starts]
@@ -232,4 +236,4 @@ def _resampled(log_w: Tensor, count: int, rng: torch.Generator) -> Tensor:
 
 
 def _bounded(logs: Tensor) -> Tensor:
-    return logs.nan_to_num(nan=-_LARGEST).clamp(-_LARGEST, _LARGEST)
+    return logs.nan_to_num(nan=-LARGEST_LOG).clamp(-LARGEST_LOG, LARGEST_LOG)

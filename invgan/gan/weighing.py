@@ -20,7 +20,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from invgan.gan.bayes import KnownPrior, LearntPrior, Likelihood, PriorDensity
+from invgan.gan.bayes import (
+    LARGEST_LOG,
+    KnownPrior,
+    LearntPrior,
+    Likelihood,
+    PriorDensity,
+)
 from invgan.gan.device import generator_on, to_array
 from invgan.gan.judge import gained, mean_of, share
 from invgan.gan.member import Member
@@ -60,7 +66,6 @@ _TRIALS, _FINALISTS = 4, 2
 _CANDIDATES = 64
 _SIGNIFICANT = 2.0
 _FEWEST, _MOST_HELDOUT, _HELD_PRIOR = 20, 2048, 5_000
-_FARTHEST = 1e4
 _ROWS_AT_ONCE = 256
 
 
@@ -71,7 +76,8 @@ class Scales:
     Attributes:
         parameters: scale of the parameters.
         outputs: scale of the outputs.
-        prior: of the network parameters, or draws from it (n, E) where its density is not known.
+        prior: of the network parameters, or what draws from it (n, E) where its density is not
+            known.
         repeats: of one experiment, side by side in the outputs.
         inside: which parameters (n, D) are asked about, None where all: those left of a prior that
             was cut, since of rows from several rounds the density is known there alone.
@@ -79,7 +85,7 @@ class Scales:
 
     parameters: ParameterScaling
     outputs: OutputScaling
-    prior: KnownPrior | Tensor
+    prior: KnownPrior | Callable[[], Tensor]
     repeats: int = 1
     inside: Callable[[Array], NDArray[np.bool_]] | None = None
 
@@ -145,10 +151,11 @@ class Weighing:
         given, device = self.scales.prior, self.pairs.u.device
         if isinstance(given, KnownPrior):
             return given.to(device)
-        prior = LearntPrior(self.config, given.shape[1], seed).to(device)
+        draws = given().to(device)
+        prior = LearntPrior(self.config, draws.shape[1], seed).to(device)
         full = self.config.steps_of_head
         plan = self.plan("prior", full, self.steps(self.config, members))
-        held, rest = (prior.pairs(part.to(device)) for part in given.tensor_split([_HELD_PRIOR]))
+        held, rest = map(prior.pairs, draws.tensor_split([_HELD_PRIOR]))
         prior.estimator.fit(rest, held, self.config, generator_on(device, seed), plan)
         return prior
 
@@ -210,7 +217,7 @@ def decided(
     if int(asked.sum()) < _FEWEST:
         return None, {}
     terms, others, at = _terms(weigher, members, Pairs(pairs.u[asked], pairs.y[asked]), seed)
-    allowed = torch.where(within(at), 0.0, -_FARTHEST)
+    allowed = torch.where(within(at), 0.0, -LARGEST_LOG)
     unweighed = gained(torch.zeros_like(terms.prior), allowed)
     weights = [(terms.log_weight(p), others.log_weight(p) + allowed) for p in POWERS]
     gains = torch.stack([gained(own, other) - unweighed for own, other in weights])
