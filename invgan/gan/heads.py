@@ -33,9 +33,11 @@ import zuko
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from invgan.gan.autoregressive import inverted
 from invgan.gan.layers import blank_linear
 from invgan.gan.networks import initialise, linear_layers
 from invgan.gan.perceptrons import perceptron
+from invgan.gan.splines import Spline
 
 __all__ = [
     "MANY",
@@ -112,9 +114,8 @@ class FlowHead(nn.Module):
         super().__init__()
         features = len(orders[0])
         affine = zuko.transforms.MonotonicAffineTransform
-        spline = zuko.transforms.MonotonicRQSTransform
         univariate, shapes = (
-            (affine, ((), ())) if bins is None else (spline, ((bins,), (bins,), (bins - 1,)))
+            (affine, ((), ())) if bins is None else (Spline, ((2, bins), (bins - 1,)))
         )
         transforms = [
             zuko.flows.MaskedAutoregressiveTransform(
@@ -138,7 +139,9 @@ class FlowHead(nn.Module):
 
     def inverse(self, u: Tensor, y: Tensor) -> Tensor:
         """E (n, E)."""
-        return cast(Tensor, self.flow(y).transform.inv(u))
+        for transform in reversed(self.flow.transform.transforms):
+            u = inverted(transform, u, y)
+        return u
 
 
 def _small(features: int, outputs: int, hidden: int, rng: torch.Generator) -> FlowHead:
