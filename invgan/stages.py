@@ -46,7 +46,8 @@ class Work:
         settings: of all stages.
         device: where to train and draw.
         progress: called with a stage's title; gives a context with a (done, total) callback. One
-            that has a method ``tell`` is given a few words on how training stands as well.
+            that has a method ``tell`` is given a few words on how training stands, and on how many
+            draws a check has made, as well.
 
     Raises:
         InputError: the settings of the baseline do not suit the problem, or the regularised
@@ -184,7 +185,7 @@ class Work:
         """The verdicts on the answer and what stands beside it."""
         here, comparison = confined(self.problem, simulations), None
         with self._bar("validate") as advance:
-            known = evidence(inverse, here)
+            known = evidence(inverse, here, _drawing(advance))
             found = {"answer": validate(here, answer, simulations=simulations, seed=seed, **known)}
             advance(1, 3)
             if here.question == "population":
@@ -243,12 +244,28 @@ def _corrected(
         return Samples(raw.x, raw.y, raw.weights, raw.names, raw.outputs, info)
 
 
-def evidence(inverse: Inverse | PopulationGenerator, problem: Problem) -> dict[str, Any]:
-    """What validation may ask of an inverse; nothing of a generator of the population itself."""
+def _drawing(advance: Advance) -> Advance | None:
+    """Tells such a bar how many of the draws that a check asks for are done."""
+    tell = getattr(advance, "tell", None)
+    if tell is None:
+        return None
+    return lambda done, total: tell("" if done == total else f"{done:,} of {total:,} draws")
+
+
+def evidence(
+    inverse: Inverse | PopulationGenerator, problem: Problem, progress: Advance | None = None
+) -> dict[str, Any]:
+    """What validation may ask of an inverse; nothing of a generator of the population itself.
+
+    Args:
+        inverse: what was trained.
+        problem: with the prior that it was trained under.
+        progress: called with (rows done, total) of each set of draws.
+    """
     if isinstance(inverse, PopulationGenerator):
         return {}
-    drawer = Confined(inverse, problem.prior)
-    members = [Confined(member, problem.prior) for member in inverse.each]
+    drawer = Confined(inverse, problem.prior, progress)
+    members = [Confined(member, problem.prior, progress) for member in inverse.each]
     structured = inverse.config.embedding.kind != "none"
     return {
         "inverse": drawer,

@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -331,11 +333,25 @@ def test_unexplained_observations_are_refused_before_training(tmp_path: Path) ->
 def test_the_posterior_question_has_no_baseline_and_no_correction(tmp_path: Path) -> None:
     prior = ig.Prior(x1=stats.norm(), x2=stats.norm())
     problem = ig.Problem(add, prior, [1.0], question="posterior")
-    solution = run(problem, tmp_path).solve()
+    told: dict[str, list[str]] = {}
+    solution = run(problem, tmp_path, progress=lambda title: listening(title, told)).solve()
     assert solution.baseline is None
+    assert any(re.fullmatch(r"8,192 of [\d,]+ draws", words) for words in told["validate"])
+    assert told["validate"][-1] == ""
     assert solution.samples.x[:, 0].mean() == pytest.approx(0.5, abs=0.15)
     assert solution.samples.x.sum(axis=1).mean() == pytest.approx(1, abs=0.15)
     assert (tmp_path / "report.html").is_file()
+
+
+@contextmanager
+def listening(title: str, told: dict[str, list[str]]) -> Iterator[Any]:
+    """A bar that keeps the words that it is told."""
+
+    def advance(done: int, total: int) -> None:
+        assert 0 <= done <= total
+
+    advance.tell = told.setdefault(title, []).append
+    yield advance
 
 
 CONFIG = """

@@ -73,6 +73,8 @@ class Known:
         self.info, self.parameters = {}, ParameterScaling.fit(SQUARE, np.random.default_rng(0))
 
     def draw(self, y, *, seed=0, progress=None):
+        if progress is not None:
+            progress(len(y), len(y))
         return self.law(y, np.random.default_rng(seed))
 
     def knows(self, y):
@@ -332,6 +334,13 @@ def test_draws_that_cannot_be_inside_are_counted():
     x, leaked, outside = inverse.redrawn(np.repeat(SEEN, 50, axis=0), seed=1)
     assert (leaked, outside, x.shape) == (1, 1, (50, 2))
     assert inverse.knows(SEEN).all()
+
+
+def test_a_cut_inverse_says_how_far_it_is():
+    told = []
+    inverse = Confined(Known(normal()), SQUARE, lambda *rows: told.append(rows))
+    inverse.draw(np.repeat(SEEN, 50, axis=0), seed=1)
+    assert told == [(50, 50)]
 
 
 def test_members_of_an_ensemble_are_judged_by_draws_inside():

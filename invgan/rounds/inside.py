@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -36,10 +37,12 @@ class Confined:
     Attributes:
         inverse: the inverse, trained under the cut prior.
         prior: any prior; nothing is drawn again for one that was not cut.
+        progress: called with (rows done, total) of each set of draws, or None.
     """
 
     inverse: Inverse
     prior: PriorLike
+    progress: Callable[[int, int], None] | None = None
 
     def knows(self, y: Array) -> NDArray[np.bool_]:
         """Which rows of y (n, L) lie within the outputs that were trained on; shape (n,)."""
@@ -55,7 +58,7 @@ class Confined:
 
     def redrawn(self, y: Array, seed: int) -> tuple[Array, float, float]:
         """The draws (n, D), and the shares outside at the first try and after a hundred."""
-        x = self.inverse.draw(y, seed=seed)
+        x = self.inverse.draw(y, seed=seed, progress=self.progress)
         outside = np.flatnonzero(~within(self.prior, x))
         leaked = len(outside) / max(len(x), 1)
         for again in np.random.SeedSequence(seed).generate_state(_MOST_REDRAWS):
