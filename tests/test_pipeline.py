@@ -330,13 +330,16 @@ def test_unexplained_observations_are_refused_before_training(tmp_path: Path) ->
     }
 
 
-def test_the_posterior_question_has_no_baseline_and_no_correction(tmp_path: Path) -> None:
+def test_the_posterior_question_has_no_baseline_and_no_correction(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("invgan.gan.inverse._AT_ONCE", 1000)
     prior = ig.Prior(x1=stats.norm(), x2=stats.norm())
     problem = ig.Problem(add, prior, [1.0], question="posterior")
     told: dict[str, list[str]] = {}
     solution = run(problem, tmp_path, progress=lambda title: listening(title, told)).solve()
     assert solution.baseline is None
-    assert any(re.fullmatch(r"8,192 of [\d,]+ draws", words) for words in told["validate"])
+    assert any(re.fullmatch(r"1,000 of [\d,]+ draws", words) for words in told["validate"])
     assert told["validate"][-1] == ""
     assert solution.samples.x[:, 0].mean() == pytest.approx(0.5, abs=0.15)
     assert solution.samples.x.sum(axis=1).mean() == pytest.approx(1, abs=0.15)
