@@ -12,10 +12,14 @@ from scipy import stats
 
 from invgan.gan import Inverse, train
 from invgan.gan.bayes import KnownPrior, LearntPrior, Likelihood, known_prior
+from invgan.gan.course import Course
 from invgan.gan.heads import log_prob
 from invgan.gan.judge import gained
 from invgan.gan.moves import moved
+from invgan.gan.networks import Generator, linear_layers
+from invgan.gan.recovery import Recovered
 from invgan.gan.stage import Pairs
+from invgan.gan.trained import Weighed
 from invgan.gan.weigher import Terms, Weigher, _resampled
 from invgan.gan.weighing import POWERS, chosen, decided
 from invgan.metrics import kolmogorov_smirnov
@@ -174,6 +178,66 @@ def test_a_training_that_is_taken_up_weighs_as_before(
     assert unstopped.weigher is not None
     rows = np.repeat(ROW, 50, axis=0)
     assert np.array_equal(again.draw(rows, seed=1), unstopped.draw(rows, seed=1))
+
+
+PLAYED = BLUNT.model_copy(update={"head_steps": 120, "steps": 20, "restarts": 0})
+
+
+@pytest.fixture
+def liked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any game is liked in the latent space, and moves its draws by a hair."""
+    play = Course._play
+
+    def moved(self: Course, *args: Any) -> Recovered[Generator]:
+        game = play(self, *args)
+        if game.history[-1]["step"] == 0:
+            return game
+        linear_layers(game.kept)[-1].bias.data += 0.01
+        best = {**game.history[-1], "kept": True, "heldout": 1e-5}
+        return replace(game, history=[*game.history[:-1], best])
+
+    monkeypatch.setattr(Course, "_play", moved)
+
+
+@pytest.mark.usefixtures("liked")
+def test_a_game_gives_way_to_weighed_draws_that_are_nearer(
+    problem: Problem, simulations: Simulations
+) -> None:
+    found = train(problem, simulations, PLAYED, seed=2, device="cpu")
+    placed = found.info["by_parameters"]
+    assert placed["weighed"] < placed["game"]
+    assert found.weigher is not None
+    assert found.info["likelihood"]["used"]
+    assert [info["kept_step"] for info in found.info["members"]] == [0, 0]
+    assert not any(row["kept"] for row in found.history if row["phase"] == "gan" and "kept" in row)
+    x = found.draw(np.repeat(ROW, 4000, axis=0), seed=1)
+    assert kolmogorov_smirnov(x, exact(ROW[0], SD, 20_000, seed=3)).max() < 0.1
+
+
+@pytest.mark.usefixtures("liked")
+def test_weighed_draws_give_way_to_a_game_that_is_nearer(
+    problem: Problem, simulations: Simulations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its members have the heads that they had, also where training is taken up in the last one."""
+    monkeypatch.setattr(Course, "_told", lambda _, draws, seen: 0.1 * isinstance(draws, Weighed))
+    found = train(problem, simulations, PLAYED, seed=2, device="cpu")
+    assert found.weigher is None
+    assert found.info["likelihood"]["gain"] > 0
+    assert not found.info["likelihood"]["used"]
+    assert [info["kept_step"] for info in found.info["members"]] == [20, 20]
+    assert "temper" not in found.info
+
+    def stop(done: int, total: int) -> None:
+        if done == total:
+            raise KeyboardInterrupt
+
+    options = {"seed": 2, "device": "cpu", "checkpoint": tmp_path / "c"}
+    with pytest.raises(KeyboardInterrupt):
+        train(problem, simulations, PLAYED, progress=stop, **options)
+    assert len(list(tmp_path.glob("c-1-gan*"))) == 1
+    again = train(problem, simulations, PLAYED, **options)
+    rows = np.repeat(ROW, 50, axis=0)
+    assert np.array_equal(again.draw(rows, seed=1), found.draw(rows, seed=1))
 
 
 def counts(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -594,6 +594,9 @@ def test_other_answers_have_no_rounds():
     assert other.rounds == {"simulations": [], "answer": []}
 
 
+TRIED = {"head": 0.003, "game": 0.002, "weighed": 0.004}
+
+
 @pytest.mark.parametrize(
     ("change", "saying"),
     [
@@ -609,6 +612,15 @@ def test_other_answers_have_no_rounds():
         ({"likelihood": MEMBER["judge"]}, "so they are; 81 % of the draws count then"),
         ({"likelihood": {**MEMBER["judge"], "used": False}}, "they are not weighed"),
         ({"likelihood": MEMBER["judge"], "members": [MEMBER] * 3}, "by a learnt likelihood"),
+        (
+            {"likelihood": {**MEMBER["judge"], "used": False}, "by_parameters": TRIED},
+            "yet they are not: the game is nearer. By the parameters themselves weighed draws are "
+            "told from held-out ones by 0.004 nats, those of the game by 0.002 nats.",
+        ),
+        (
+            {"likelihood": MEMBER["judge"], "by_parameters": TRIED, "kept_step": 0},
+            "The game gave way to the head alone, whose draws are weighed.",
+        ),
         ({"divergence": None}, "to an unknown value"),
         ({"copies": 32}, "Each simulation was learnt from 32 times, under noise of its own."),
     ],

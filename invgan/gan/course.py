@@ -1,7 +1,8 @@
 """The course of training of the members: heads, the game, the judge, each with its checkpoint.
 
 The first member climbs all heads, plays the game and hears the judge; what held-out pairs threw out
-there is not tried again by the members after it.
+there is not tried again by the members after it. Where a likelihood can weigh the draws of heads
+alone, the game must also be nearer to the truth than these.
 """
 
 from __future__ import annotations
@@ -10,46 +11,46 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from invgan.gan.content import Outputs, outputs_of
 from invgan.gan.device import generator_on
+from invgan.gan.evidence import Draws
 from invgan.gan.game import GameStage
 from invgan.gan.heads import MANY
-from invgan.gan.judge import divergence, train_judge
+from invgan.gan.judge import View, divergence, train_judge
 from invgan.gan.known import Known
 from invgan.gan.member import Estimator, Member, build_estimator
-from invgan.gan.networks import Generator, initialise, plain_generator
+from invgan.gan.networks import Generator, plain_generator
 from invgan.gan.recovery import Recovered, play_with_recovery
+from invgan.gan.schedule import Schedule
 from invgan.gan.stage import Column, Pairs, Plan, Source, Watch, run_stage
 from invgan.gan.streaming import OnDisk, in_latent_space
 from invgan.gan.temper import temper_together
-from invgan.gan.weigher import Weigher
+from invgan.gan.trained import (
+    Finished,
+    Headed,
+    Rows,
+    Trained,
+    Weighed,
+    doubt,
+    put_aside,
+    untrained,
+    without_game,
+)
 from invgan.gan.weighing import Scales, Weighing
-from invgan.health import diagnose_kept, summary
+from invgan.health import summary
 from invgan.settings import TrainConfig
 
 __all__ = ["Course"]
 
 Progress = Callable[[int, int], None]
-Rows = list[dict[str, Any]]
-Trained = tuple[Member, Rows, dict[str, Any]]
 
 _LEAD = 0.5
 _WORSE, _MISPLACED = 1.1, 0.001
 _ENOUGH = 8192
-
-
-@dataclass(frozen=True)
-class _Trial:
-    """What a member tries: heads of these kinds, a game of so many steps, a judge."""
-
-    kinds: tuple[str, ...]
-    steps: int
-    judged: bool
 
 
 @dataclass(frozen=True)
@@ -82,73 +83,106 @@ class Course:
     known: Known | None = None
     scales: Scales | None = None
 
-    def run(self, seed: int) -> list[Trained]:
-        """Train the members; each with its history and its figures for the report."""
-        trial = _Trial(self._kinds, self.config.steps, self.judged)
-        trained = [self._member(0, seed, trial)]
-        info = trained[0][2]
-        played, judged = info["kept_step"] > 0, info["judge"]["used"]
-        steps = self.config.steps if played or info["head"] == "none" else 0
-        trial = _Trial((info["head"],), steps, judged)
-        trained += [self._member(number, seed, trial) for number in range(1, self.members)]
-        # A generator has learnt the latent space as it is.
-        if self.members > 1 and info["head"] != "none" and not played:
-            estimators = [member.estimator for member, *_ in trained]
-            info["temper"] = temper_together(estimators, self.selection)
-        return trained
+    def run(self, seed: int, weigh_seed: int) -> Finished:
+        """Train the members, and what weighs their draws where that does better than the game.
 
-    def weigher(self, trained: list[Trained], seed: int) -> tuple[Weigher | None, dict[str, Any]]:
-        """What weighs the draws of the members, where these are heads alone, and its figures."""
-        members, _, infos = zip(*trained, strict=True)
-        heads = all(member.has_density for member in members) and not any(
-            info["kept_step"] or info["judge"]["used"] for info in infos
-        )
-        if self.scales is None or not isinstance(self.pairs, Pairs) or not heads:
-            if self.progress is not None:
-                self.progress(self._total, self._total)
-            return None, {"used": False}
-        before = self._before(self.members, 0)
+        Args:
+            seed: of the members.
+            weigh_seed: of the likelihood.
+        """
+        heads = [self._headed(0, seed, self._kinds)]
+        first = self._member(heads[0], self.config.steps, self.judged)
+        kind, played = heads[0].kind, first.info["kept_step"] > 0
+        heads += [self._headed(number, seed, (kind,)) for number in range(1, self.members)]
+        finished = Finished([first], None, {"used": False})
+        if kind != "none" and not first.info["judge"]["used"] and (self._weighs or not played):
+            finished = self._alone(first, heads, weigh_seed)
+            played = played and not self._nearer(first, finished)
+        if played or kind == "none":
+            games = [self._member(head, self.config.steps, False) for head in heads[1:]]
+            finished = Finished([first, *games], None, {**finished.weighed, "used": False})
+        if self.progress is not None:
+            self.progress(self._schedule.total, self._schedule.total)
+        return finished
+
+    def _alone(self, first: Trained, heads: list[Headed], seed: int) -> Finished:
+        """All members as heads alone, and what weighs their draws where held-out pairs gain."""
+        copies = [replace(head, estimator=copy.deepcopy(head.estimator)) for head in heads[1:]]
+        others = [self._member(head, 0, judged=False) for head in copies]
+        alone = [without_game(trained) for trained in (first, *others)]
+        members = [trained.member for trained in alone]
+        if len(members) > 1:
+            # As sure of themselves together as held-out pairs allow.
+            found = temper_together([member.estimator for member in members], self.selection)
+            alone[0].info["temper"] = found
+        if self.scales is None or not isinstance(self.pairs, Pairs):
+            return Finished(alone, None, {"used": False})
 
         def plan(name: str, steps: int, done: int) -> Plan:
-            return self._plan(f"likelihood-{name}", steps, before + done, self.config.patience)
+            before = self._schedule.before_likelihood + done
+            return self._plan(f"likelihood-{name}", steps, before, self.config.patience)
 
         weighing = Weighing(self.config, self.scales, self.pairs, self.selection, plan)
-        weigher, found = weighing.run(members, seed)
-        return weigher, {**found, "used": weigher is not None}
+        weigher, weighed = weighing.run(members, seed)
+        return Finished(alone, weigher, {**weighed, "used": weigher is not None})
 
-    def _member(self, number: int, seed: int, trial: _Trial) -> Trained:
+    @property
+    def _weighs(self) -> bool:
+        """Whether a likelihood may weigh the draws of heads."""
+        return self.scales is not None and isinstance(self.pairs, Pairs)
+
+    def _nearer(self, first: Trained, alone: Finished) -> bool:
+        """Whether weighed draws of the first head are as near to the truth as those of its game."""
+        if alone.weigher is None:
+            return False
+        member, placed = alone.trained[0].member, first.info["by_parameters"]
+        seen = member.estimator.summary
+        game = placed["game"] if placed else self._told(first.member, seen)
+        weighed = self._told(Weighed(alone.weigher.only(0), (member,)), seen)
+        placed |= {"game": game, "weighed": weighed}
+        return weighed <= game + _MISPLACED
+
+    def _headed(self, number: int, seed: int, kinds: tuple[str, ...]) -> Headed:
+        """The head of a member, and the seeds of what comes after it."""
         states = np.random.SeedSequence([seed, number]).generate_state(4)
-        head_seed, fit_seed, game_seed, judge_seed = (int(state) for state in states)
-        kind, estimator, history, rungs = self._climb(number, head_seed, fit_seed, trial.kinds)
+        head_seed, fit_seed, *after = (int(state) for state in states)
+        kind, estimator, history, rungs = self._climb(number, head_seed, fit_seed, kinds)
         estimator.settle(self.pairs.y[:_ENOUGH])
+        return Headed(number, kind, estimator, history, rungs, (after[0], after[1]))
+
+    def _member(self, head: Headed, steps: int, judged: bool) -> Trained:
+        """A member after a game of so many steps from its head."""
+        kind, estimator, history = head.kind, head.estimator, head.history
+        game_seed, judge_seed = head.seeds
         pairs, selection = self._mapped(estimator), _mapped(estimator, self.selection)
         push = outputs_of(estimator, self.known)
         lead = 0.0 if kind == "none" else _LEAD
-        game = self._play(number, pairs, selection, push, game_seed, trial, lead)
+        game = self._play(head.number, pairs, selection, push, game_seed, steps, lead)
         if kind != "none" and not game.kept.starts_at_zero:
             game = self._or_head(game, pairs, selection)
         placed = self._placed(kind, estimator, game)
         if placed and placed["game"] > _WORSE * placed["head"] + _MISPLACED:
-            game = _put_aside(game)
-        judge, judged = (
+            game = put_aside(game)
+        judge, figures = (
             train_judge(game.kept, pairs, selection, self.config, judge_seed)
-            if trial.judged
+            if judged
             else (None, {})
         )
         info = {
             "head": kind,
-            "heads": rungs,
+            "heads": head.rungs,
             "steps": game.history[-1]["step"],
             "kept_step": game.kept_step,
             "divergence": game.figure,
             "divergence_of_head": game.untrained,
             "by_parameters": placed,
-            "judge": {**judged, "used": judge is not None},
+            "judge": {**figures, "used": judge is not None},
             "health": game.health.to_dict() | {"said": summary(game.health)},
             "restarts": list(game.restarts),
-            "doubt": None if lead and not game.kept_step else _doubt(history + game.history),
+            "doubt": None if lead and not game.kept_step else doubt(history + game.history),
         }
-        return Member(kind, estimator, game.kept, judge), history + game.history, info
+        member = Member(kind, estimator, game.kept, judge)
+        return Trained(member, history + game.history, info)
 
     def _climb(
         self, number: int, seed: int, fit_seed: int, kinds: tuple[str, ...]
@@ -159,7 +193,9 @@ class Course:
             estimator = build_estimator(self.config, kind, *self._sizes, seed)
             estimator.to(self.pairs.u.device)
             rng = generator_on(self.pairs.u.device, fit_seed)
-            history = self._fit(estimator, f"{number}-{kind}", self._before(number, place), rng)
+            history = self._fit(
+                estimator, f"{number}-{kind}", self._schedule.before_head(number, place), rng
+            )
             kept = [row["heldout"] for row in history if row.get("kept")]
             figure = kept[-1] - estimator.temper(self.selection) if kept else 0.0
             fitted.append((figure, kind, estimator, history))
@@ -173,13 +209,13 @@ class Course:
 
     def _play(
         self, number: int, pairs: Source[Column], selection: Pairs, push: Outputs | None, seed: int,
-        trial: _Trial, lead: float,
+        steps: int, lead: float,
     ) -> Recovered[Generator]:  # fmt: skip
         """Play the game to the end of its schedule: it settles as the learning rate falls.
 
         A head is not given up for a game that is hardly better; no head has nothing to defend.
         """
-        before = self._before(number, len(trial.kinds))
+        before = self._schedule.before_game(number)
 
         def play(
             config: TrainConfig, start: Generator | None, attempt: int
@@ -189,12 +225,11 @@ class Course:
             if start is not None:
                 game.begin_from(start)
             name = f"{number}-gan-{attempt}" if attempt else f"{number}-gan"
-            plan = self._plan(name, trial.steps, before)
+            plan = self._plan(name, steps, before)
             return game.kept, run_stage(game, plan, lead=lead if start is None else 0.0)
 
-        return play_with_recovery(
-            play, self.config, restarts=self.config.restarts if trial.steps else 0
-        )
+        restarts = self.config.restarts if steps else 0
+        return play_with_recovery(play, self.config, restarts=restarts)
 
     def _or_head(
         self, game: Recovered[Generator], pairs: Source[Column], selection: Pairs
@@ -205,7 +240,7 @@ class Course:
         game = replace(game, untrained=alone)
         if game.kept_step and game.figure < (1 - _LEAD) * alone:
             return game
-        return replace(_put_aside(game), kept=plain)
+        return replace(put_aside(game), kept=plain)
 
     def _placed(
         self, kind: str, estimator: Estimator, game: Recovered[Generator]
@@ -218,12 +253,15 @@ class Course:
         if kind == "none" or not (game.kept_step and game.kept.starts_at_zero):
             return {}
 
-        def told(generator: Generator) -> float:
-            member = Member(kind, estimator, generator, None)
-            hidden = self.config.hidden
-            return divergence(member, self.pairs, self.selection, hidden, estimator.summary)
+        pair = {"head": untrained(game.kept), "game": game.kept}
+        return {
+            name: self._told(Member(kind, estimator, generator, None), estimator.summary)
+            for name, generator in pair.items()
+        }
 
-        return {"head": told(_untrained(game.kept)), "game": told(game.kept)}
+    def _told(self, draws: Draws, seen: View) -> float:
+        """What a classifier that sees parameters tells of draws, nats a pair."""
+        return divergence(draws, self.pairs, self.selection, self.config.hidden, seen)
 
     def _mapped(self, estimator: Estimator) -> Source[Column]:
         """The training pairs in the head's latent space, on the disk where they lie there."""
@@ -245,49 +283,25 @@ class Course:
     def _sizes(self) -> tuple[int, int]:
         return self.pairs.u.shape[1], self.pairs.y.shape[1]
 
-    def _before(self, number: int, place: int) -> int:
-        """Steps of the members before, and of this member's heads before, at most."""
-        head = 0 if self.config.head == "none" else self.config.steps_of_head
-        first, other = (head * k + self.config.steps for k in (len(self._kinds), 1))
-        return (number > 0) * first + max(number - 1, 0) * other + place * head
-
     @property
-    def _total(self) -> int:
-        """Steps of all stages, at most."""
-        before = self._before(self.members, 0)
-        if self.scales is None:
-            return before
-        prior = self.scales.learns_prior
-        return before + Weighing.steps(self.config, self.members, prior=prior)
+    def _schedule(self) -> Schedule:
+        likelihood = 0
+        if self.scales is not None:
+            prior = self.scales.learns_prior
+            likelihood = Weighing.steps(self.config, self.members, prior=prior)
+        return Schedule(self.config, len(self._kinds), self.members, likelihood)
 
     def _plan(self, name: str, steps: int, before: int, patience: int | None = None) -> Plan:
-        path = None if self.checkpoint is None else Path(f"{self.checkpoint}-{name}.safetensors")
+        path = Path(f"{self.checkpoint}-{name}.safetensors") if self.checkpoint and steps else None
+
+        total = self._schedule.total
 
         def shifted(done: int, _: int) -> None:
             if self.progress is not None:
-                self.progress(before + done, self._total)
+                self.progress(before + done, total)
 
         chosen = self.config.evaluations, patience, path, self.fingerprint
         return Plan(steps, *chosen, shifted, self.watch)
-
-
-def _untrained(generator: Generator) -> Generator:
-    """One that draws as the head does."""
-    fresh = copy.deepcopy(generator)
-    initialise(fresh, torch.Generator())
-    return fresh
-
-
-def _put_aside(game: Recovered[Generator]) -> Recovered[Generator]:
-    """The game, of which nothing is kept."""
-    rows = [{**row, "kept": False} for row in game.history]
-    return replace(game, kept=_untrained(game.kept), history=rows)
-
-
-def _doubt(history: Rows) -> dict[str, Any] | None:
-    """What had gone wrong by the time that the kept generator was kept, or None."""
-    health = diagnose_kept(history)
-    return None if health is None or health.healthy else health.to_dict()
 
 
 @torch.no_grad()

@@ -35,6 +35,7 @@ from invgan.settings import TrainConfig
 __all__ = [
     "CANDIDATES",
     "Judge",
+    "View",
     "divergence",
     "gained",
     "mean_of",

@@ -124,9 +124,8 @@ def train(
         scales,
     )  # fmt: skip
     with few_threads():
-        finished = course.run(seeds[2])
-        weigher, weighed = course.weigher(finished, seeds[3])
-    members, history, infos = zip(*finished, strict=True)
+        finished = course.run(seeds[2], seeds[3])
+    infos = [trained.info for trained in finished.trained]
     info = {
         "seed": seed,
         "seconds": time.perf_counter() - started,
@@ -136,12 +135,13 @@ def train(
         "missing": problem.missing or (config.embedding.kind == "set" and problem.repeats > 1),
         "share_of_simulations": len(pairs.u) / (found.copies * len(simulations.training)),
         **infos[0],
-        "members": list(infos),
-        "likelihood": weighed,
+        "members": infos,
+        "likelihood": finished.weighed,
     }
     return Inverse(
-        members, parameters, found.scaling, *ends, simulations.names, simulations.outputs, config,
-        history[0], info, weigher,
+        tuple(trained.member for trained in finished.trained), parameters, found.scaling, *ends,
+        simulations.names, simulations.outputs, config, finished.trained[0].history, info,
+        finished.weigher,
     )  # fmt: skip
 
 

@@ -151,10 +151,10 @@ def training(found: Mapping[str, Any]) -> list[str]:
             *again,
             f"{len(found['members'])} samplers were trained from different seeds, and are drawn "
             "from equally.",
-            *_likelihood(found.get("likelihood", {})),
+            *_likelihood(found),
             *_health(found),
         ]
-    judged = _judge(found.get("judge", {})) + _likelihood(found.get("likelihood", {}))
+    judged = _judge(found.get("judge", {})) + _likelihood(found)
     return [*again, _head(found), _game(found), *judged, *_health(found)]
 
 
@@ -175,6 +175,8 @@ def _game(found: Mapping[str, Any]) -> str:
         placed = found.get("by_parameters")
         if not placed:
             return "The game bettered nothing on held-out pairs, so that the head alone is kept."
+        if "weighed" in placed:
+            return "The game gave way to the head alone, whose draws are weighed."
         return (
             "The game was put aside, so that the head alone is kept: by the parameters themselves "
             f"its draws are told from held-out ones by {_nats(placed['game'])}, those of the head "
@@ -220,17 +222,26 @@ def _judge(found: Mapping[str, Any]) -> list[str]:
 
 def _likelihood(found: Mapping[str, Any]) -> list[str]:
     """The weighing of the draws by a learnt law of the outputs, where it was tried."""
-    gain, error = found.get("gain"), found.get("error")
+    tried, placed = found.get("likelihood", {}), found.get("by_parameters", {})
+    gain, error, used = tried.get("gain"), tried.get("error"), tried.get("used")
     if gain is None or error is None:
         return []
-    if not found.get("used"):
-        outcome = "which is not beyond doubt: they are not weighed"
+    if used:
+        outcome = f"so they are; {100 * tried['effective_share']:.0f} % of the draws count then"
+    elif "weighed" in placed:
+        outcome = "yet they are not: the game is nearer"
     else:
-        outcome = f"so they are; {100 * found['effective_share']:.0f} % of the draws count then"
-    return [
+        outcome = "which is not beyond doubt: they are not weighed"
+    said = [
         "Weighing the draws by a learnt likelihood changes the log-likelihood of held-out pairs by "
         f"{gain:.3g} ± {error:.2g} nats a pair, {outcome}."
     ]
+    if "weighed" in placed:
+        said.append(
+            "By the parameters themselves weighed draws are told from held-out ones by "
+            f"{_nats(placed['weighed'])}, those of the game by {_nats(placed['game'])}."
+        )
+    return said
 
 
 def _nats(value: float | None) -> str:

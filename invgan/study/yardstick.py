@@ -62,12 +62,17 @@ def _repeated(pairs: Pairs) -> Pairs:
 
 
 class _Draws:
-    """All members of an inverse as one generator of e; each answers for a share of a batch."""
+    """All members of an inverse as one generator of e; each answers for a share of a batch.
+
+    Where draws are weighed, all answer for all.
+    """
 
     def __init__(self, inverse: Inverse) -> None:
-        self._members = inverse.members
+        self._members, self._weigher = inverse.members, inverse.weigher
 
     def draw(self, y: Any, rng: Any) -> Any:
+        if self._weigher is not None:
+            return self._weigher.choose(self._members, y, rng)
         shares = y.chunk(len(self._members))
         drawn = [
             member.draw(rows, rng) for member, rows in zip(self._members, shares, strict=False)
