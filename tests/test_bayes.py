@@ -203,7 +203,12 @@ def liked(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_game_gives_way_to_weighed_draws_that_are_nearer(
     problem: Problem, simulations: Simulations
 ) -> None:
-    found = train(problem, simulations, PLAYED, seed=2, device="cpu")
+    done: list[tuple[int, int]] = []
+    found = train(
+        problem, simulations, PLAYED, seed=2, device="cpu", progress=lambda *at: done.append(at)
+    )
+    assert done == sorted(done)
+    assert done[-1][0] == done[-1][1]
     placed = found.info["by_parameters"]
     assert placed["weighed"] < placed["game"]
     assert found.weigher is not None
@@ -220,7 +225,11 @@ def test_weighed_draws_give_way_to_a_game_that_is_nearer(
 ) -> None:
     """Its members have the heads that they had, also where training is taken up in the last one."""
     monkeypatch.setattr(Course, "_told", lambda _, draws, seen: 0.1 * isinstance(draws, Weighed))
-    found = train(problem, simulations, PLAYED, seed=2, device="cpu")
+    done: list[tuple[int, int]] = []
+    found = train(
+        problem, simulations, PLAYED, seed=2, device="cpu", progress=lambda *at: done.append(at)
+    )
+    assert done == sorted(done)
     assert found.weigher is None
     assert found.info["likelihood"]["gain"] > 0
     assert not found.info["likelihood"]["used"]

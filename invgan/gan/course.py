@@ -301,7 +301,7 @@ class Course:
                 self.progress(before + done, total)
 
         chosen = self.config.evaluations, patience, path, self.fingerprint
-        return Plan(steps, *chosen, shifted, self.watch)
+        return Plan(steps, *chosen, shifted if steps else None, self.watch)
 
 
 @torch.no_grad()
