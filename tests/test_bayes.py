@@ -19,9 +19,9 @@ from invgan.gan.moves import moved
 from invgan.gan.networks import Generator, linear_layers
 from invgan.gan.recovery import Recovered
 from invgan.gan.stage import Pairs
-from invgan.gan.trained import Weighed
+from invgan.gan.trained import Inside, Weighed
 from invgan.gan.weigher import Terms, Weigher, _resampled
-from invgan.gan.weighing import POWERS, chosen, decided
+from invgan.gan.weighing import POWERS, Scales, chosen, decided
 from invgan.metrics import kolmogorov_smirnov
 from invgan.priors import Box, Dirichlet, MultivariateNormal, Prior
 from invgan.problem import Problem
@@ -224,7 +224,11 @@ def test_weighed_draws_give_way_to_a_game_that_is_nearer(
     problem: Problem, simulations: Simulations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its members have the heads that they had, also where training is taken up in the last one."""
-    monkeypatch.setattr(Course, "_told", lambda _, draws, seen: 0.1 * isinstance(draws, Weighed))
+
+    def told(_: Course, draws: Any, seen: Any) -> float:
+        return 0.1 * isinstance(getattr(draws, "draws", None), Weighed)
+
+    monkeypatch.setattr(Course, "_told", told)
     done: list[tuple[int, int]] = []
     found = train(
         problem, simulations, PLAYED, seed=2, device="cpu", progress=lambda *at: done.append(at)
@@ -457,6 +461,28 @@ class Pooled(Told):
     def log_prob(self, e: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         whole = (1 - 0.9 * self._outside(y)).log()[:, 0]
         return super().log_prob(e, y) + torch.where(inner(e), 0.0, math.log(0.1)) - whole
+
+
+def test_draws_elsewhere_are_drawn_again() -> None:
+    pooled = Pooled()
+    y = normal_pairs(5_000, 9).y
+    assert inner(pooled.draw(y, rng())).float().mean() < 0.9
+    near = y.abs()[:, 0] < 0.3
+    e = Inside(pooled, inner).draw(y[near], rng())
+    assert inner(e).all()
+
+
+@pytest.mark.parametrize("cut", [True, False])
+def test_only_pairs_inside_a_cut_prior_are_asked_about(cut: bool) -> None:
+    parameters = ParameterScaling.fit(Prior(a=stats.norm()), np.random.default_rng(0))
+    outputs = OutputScaling.fit(np.random.default_rng(0).normal(size=(500, 1)))
+    inside = (lambda x: np.abs(x[:, 0]) < 0.3) if cut else None
+    scales = Scales(parameters, outputs, KnownPrior.blank(1), inside=inside)
+    pairs = normal_pairs(1_000, 9)
+    asked = scales.asked(pairs)
+    kept = inner(pairs.u) if cut else torch.ones(len(pairs.u), dtype=torch.bool)
+    assert torch.equal(asked.u, pairs.u[kept])
+    assert torch.equal(asked.y, pairs.y[kept])
 
 
 def test_what_lies_outside_a_cut_prior_has_no_say() -> None:

@@ -32,6 +32,7 @@ from invgan.gan.temper import temper_together
 from invgan.gan.trained import (
     Finished,
     Headed,
+    Inside,
     Rows,
     Trained,
     Weighed,
@@ -133,14 +134,21 @@ class Course:
 
     def _nearer(self, first: Trained, alone: Finished) -> bool:
         """Whether weighed draws of the first head are as near to the truth as those of its game."""
-        if alone.weigher is None:
+        scales, pairs = self.scales, self.pairs
+        if alone.weigher is None or scales is None or not isinstance(pairs, Pairs):
             return False
-        member, placed = alone.trained[0].member, first.info["by_parameters"]
-        seen = member.estimator.summary
-        game = placed["game"] if placed else self._told(first.member, seen)
-        weighed = self._told(Weighed(alone.weigher.only(0), (member,)), seen)
-        placed |= {"game": game, "weighed": weighed}
-        return weighed <= game + _MISPLACED
+        here = replace(self, pairs=scales.asked(pairs), selection=scales.asked(self.selection))
+        member = alone.trained[0].member
+        draws: dict[str, Draws] = {
+            "game": first.member,
+            "weighed": Weighed(alone.weigher.only(0), (member,)),
+        }
+        told = {
+            name: here._told(Inside(each, scales.within), member.estimator.summary)
+            for name, each in draws.items()
+        }
+        first.info["by_parameters"].update(told)
+        return told["weighed"] <= told["game"] + _MISPLACED
 
     def _headed(self, number: int, seed: int, kinds: tuple[str, ...]) -> Headed:
         """The head of a member, and the seeds of what comes after it."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from invgan.gan.evidence import Draws
 from invgan.gan.member import Estimator, Member
 from invgan.gan.networks import Generator, initialise, plain_generator
 from invgan.gan.recovery import Recovered
@@ -16,11 +18,13 @@ from invgan.gan.weigher import Weigher
 from invgan.health import diagnose_kept
 
 __all__ = [
-    "Finished", "Headed", "Rows", "Trained", "Weighed", "doubt", "put_aside", "untrained",
+    "Finished", "Headed", "Inside", "Rows", "Trained", "Weighed", "doubt", "put_aside", "untrained",
     "without_game",
 ]  # fmt: skip
 
 Rows = list[dict[str, Any]]
+
+_REDRAWS = 10
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,24 @@ class Weighed:
     def draw(self, y: Tensor, rng: torch.Generator) -> Tensor:
         """One draw e (n, E) for each row of scores y (n, L)."""
         return self.weigher.choose(self.members, y, rng)
+
+
+@dataclass(frozen=True)
+class Inside:
+    """A generator of network parameters whose draws elsewhere are drawn again, a few times."""
+
+    draws: Draws
+    within: Callable[[Tensor], Tensor]
+
+    def draw(self, y: Tensor, rng: torch.Generator) -> Tensor:
+        """One draw e (n, E) for each row of scores y (n, L)."""
+        e = self.draws.draw(y, rng)
+        for _ in range(_REDRAWS):
+            outside = ~self.within(e)
+            if not outside.any():
+                break
+            e[outside] = self.draws.draw(y[outside], rng)
+        return e
 
 
 def without_game(trained: Trained) -> Trained:

@@ -97,6 +97,11 @@ class Scales:
         found = self.inside(self.parameters.to_parameters(to_array(e.flatten(0, -2))))
         return torch.as_tensor(found, device=e.device).reshape(shape)
 
+    def asked(self, pairs: Pairs) -> Pairs:
+        """Those pairs whose parameters are asked about."""
+        inside = self.within(pairs.u)
+        return Pairs(pairs.u[inside], pairs.y[inside])
+
     @property
     def learns_prior(self) -> bool:
         """Whether the density of the prior is to be learnt too."""
