@@ -60,6 +60,8 @@ class MonotoneMap:
         cell, u = self._located(self.a, a)
         s, t = self._end_slopes
         inner = self.b[cell] + np.diff(self.b)[cell] * _rise(u, s[cell], t[cell])
+        # Rounded, a whole rise can end above the next knot, which a larger value is mapped to.
+        inner = np.clip(inner, self.b[cell], self.b[cell + 1])
         return np.asarray(inner + _beyond(self.a, a, self._secants[0], self._secants[-1]))
 
     def slope(self, a: Array) -> Array:

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from scipy.interpolate import PchipInterpolator
@@ -140,6 +140,7 @@ def test_ties_share_the_mean_score_of_their_part():
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=60))
+@example([0.0] * 10 + [-1.0] * 6 + [-6.3074793599943135e-109] + [-2.574080622722292e-171] * 4)
 @settings(deadline=None)
 def test_any_sample_has_finite_scores_in_its_order(values):
     sample = np.sort(values)
