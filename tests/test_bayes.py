@@ -180,7 +180,7 @@ def test_a_training_that_is_taken_up_weighs_as_before(
     assert np.array_equal(again.draw(rows, seed=1), unstopped.draw(rows, seed=1))
 
 
-PLAYED = BLUNT.model_copy(update={"head_steps": 120, "steps": 20, "restarts": 0})
+PLAYED = BLUNT.model_copy(update={"head_steps": 60, "steps": 10, "restarts": 0})
 
 
 @pytest.fixture
@@ -237,7 +237,7 @@ def test_weighed_draws_give_way_to_a_game_that_is_nearer(
     assert found.weigher is None
     assert found.info["likelihood"]["gain"] > 0
     assert not found.info["likelihood"]["used"]
-    assert [info["kept_step"] for info in found.info["members"]] == [20, 20]
+    assert [info["kept_step"] for info in found.info["members"]] == [10, 10]
     assert "temper" not in found.info
 
     def stop(done: int, total: int) -> None:
