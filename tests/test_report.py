@@ -615,7 +615,8 @@ TRIED = {"head": 0.003, "game": 0.002, "weighed": 0.004}
         (
             {"likelihood": {**MEMBER["judge"], "used": False}, "by_parameters": TRIED},
             "yet they are not: the game is nearer. By the parameters themselves weighed draws are "
-            "told from held-out ones by 0.004 nats, those of the game by 0.002 nats.",
+            "told from held-out ones by 0.004 nats, those of the game by 0.002 nats; to be kept, "
+            "the game must be nearer by 0.001 nats.",
         ),
         (
             {"likelihood": MEMBER["judge"], "by_parameters": TRIED, "kept_step": 0},
