@@ -239,8 +239,8 @@ def _likelihood(found: Mapping[str, Any]) -> list[str]:
     if "weighed" in placed:
         said.append(
             "By the parameters themselves weighed draws are told from held-out ones by "
-            f"{_nats(placed['weighed'])}, those of the game by {_nats(placed['game'])}; to be kept, "
-            "the game must be nearer by 0.001 nats."
+            f"{_nats(placed['weighed'])}, those of the game by {_nats(placed['game'])}; to be "
+            "kept, the game must be nearer by 0.001 nats."
         )
     return said
 
