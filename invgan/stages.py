@@ -5,7 +5,7 @@ simulate (in rounds) -> train -> sample, correct or iterate -> (mcmc) -> validat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,7 +31,6 @@ from invgan.validation import Validation
 __all__ = ["ProgressFactory", "Work", "evidence", "seconds_of"]
 
 Advance = Callable[[int, int], None]
-Watch = Callable[[Sequence[Mapping[str, Any]]], None]
 ProgressFactory = Callable[[str], AbstractContextManager[Advance]]
 
 _SPARE = 1.5
@@ -139,7 +138,7 @@ class Work:
                 )  # fmt: skip
             return train(
                 *learnable(self.problem, simulations), chosen, seed=seed, device=self.device,
-                checkpoint=checkpoint, progress=advance, watch=_watch(advance),
+                checkpoint=checkpoint, progress=advance, watch=_telling(advance, standing),
             )  # fmt: skip
 
     def sample(
@@ -185,7 +184,7 @@ class Work:
         """The verdicts on the answer and what stands beside it."""
         here, comparison = confined(self.problem, simulations), None
         with self._bar("validate") as advance:
-            known = evidence(inverse, here, _drawing(advance))
+            known = evidence(inverse, here, _telling(advance, _drawing))
             found = {"answer": validate(here, answer, simulations=simulations, seed=seed, **known)}
             advance(1, 3)
             if here.question == "population":
@@ -218,10 +217,15 @@ class Work:
         return self.progress(title)
 
 
-def _watch(advance: Advance) -> Watch | None:
-    """Tells a bar that can show more than a count how training stands."""
+def _telling(advance: Advance, words: Callable[..., str]) -> Callable[..., None] | None:
+    """Puts what it is called with into words, for a bar that can show more than a count."""
     tell = getattr(advance, "tell", None)
-    return None if tell is None else lambda history: tell(standing(history))
+    return None if tell is None else lambda *found: tell(words(*found))
+
+
+def _drawing(done: int, total: int) -> str:
+    """How many of the draws that a check asks for are done."""
+    return "" if done == total else f"{done:,} of {total:,} draws"
 
 
 def _drawn(problem: Problem, inverse: Inverse | PopulationGenerator, n: int, seed: int) -> Samples:
@@ -242,14 +246,6 @@ def _corrected(
     except CorrectionError as error:
         info = {**raw.info, "converged": False, "message": str(error)}
         return Samples(raw.x, raw.y, raw.weights, raw.names, raw.outputs, info)
-
-
-def _drawing(advance: Advance) -> Advance | None:
-    """Tells such a bar how many of the draws that a check asks for are done."""
-    tell = getattr(advance, "tell", None)
-    if tell is None:
-        return None
-    return lambda done, total: tell("" if done == total else f"{done:,} of {total:,} draws")
 
 
 def evidence(

@@ -14,7 +14,7 @@ from invgan.calibration import calibrate
 from invgan.errors import InputError
 from invgan.priors import Prior
 from invgan.problem import Problem
-from invgan.report import SCHEMA, Findings, words, write_report
+from invgan.report import SCHEMA, Findings, decisions, words, write_report
 from invgan.report.figures import figures
 from invgan.samples import Samples, Simulations, failure_records
 from invgan.validation import Measure, Validation
@@ -627,13 +627,13 @@ TRIED = {"head": 0.003, "game": 0.002, "weighed": 0.004}
     ],
 )
 def test_training_is_told_as_it_went(change, saying):
-    assert saying in " ".join(words.training({**MEMBER, **change}))
+    assert saying in " ".join(decisions.training({**MEMBER, **change}))
 
 
 def test_what_is_not_known_of_training_is_not_told():
-    assert words.training({}) == []
-    assert words.training({"surrogate_error": 0.1}) == []
-    assert len(words.training({**MEMBER, "judge": {"used": False}})) == 2
+    assert decisions.training({}) == []
+    assert decisions.training({"surrogate_error": 0.1}) == []
+    assert len(decisions.training({**MEMBER, "judge": {"used": False}})) == 2
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ class Course:
         kind, played = heads[0].kind, first.info["kept_step"] > 0
         heads += [self._headed(number, seed, (kind,)) for number in range(1, self.members)]
         finished = Finished([first], None, {"used": False})
-        if kind != "none" and not first.info["judge"]["used"] and (self._weighs or not played):
+        if kind != "none" and not first.info["judge"]["used"] and (self._learnable or not played):
             finished = self._alone(first, heads, weigh_seed)
             played = played and not self._nearer(first, finished)
         if played or kind == "none":
@@ -116,27 +116,30 @@ class Course:
             # As sure of themselves together as held-out pairs allow.
             found = temper_together([member.estimator for member in members], self.selection)
             alone[0].info["temper"] = found
-        if self.scales is None or not isinstance(self.pairs, Pairs):
+        if self._learnable is None:
             return Finished(alone, None, {"used": False})
+        scales, pairs = self._learnable
 
         def plan(name: str, steps: int, done: int) -> Plan:
             before = self._schedule.before_likelihood + done
             return self._plan(f"likelihood-{name}", steps, before, self.config.patience)
 
-        weighing = Weighing(self.config, self.scales, self.pairs, self.selection, plan)
+        weighing = Weighing(self.config, scales, pairs, self.selection, plan)
         weigher, weighed = weighing.run(members, seed)
         return Finished(alone, weigher, {**weighed, "used": weigher is not None})
 
     @property
-    def _weighs(self) -> bool:
-        """Whether a likelihood may weigh the draws of heads."""
-        return self.scales is not None and isinstance(self.pairs, Pairs)
+    def _learnable(self) -> tuple[Scales, Pairs] | None:
+        """What a likelihood that weighs the draws of heads is learnt from, where it has a place."""
+        if self.scales is None or not isinstance(self.pairs, Pairs):
+            return None
+        return self.scales, self.pairs
 
     def _nearer(self, first: Trained, alone: Finished) -> bool:
         """Whether weighed draws of the first head are as near to the truth as those of its game."""
-        scales, pairs = self.scales, self.pairs
-        if alone.weigher is None or scales is None or not isinstance(pairs, Pairs):
+        if alone.weigher is None or self._learnable is None:
             return False
+        scales, pairs = self._learnable
         here = replace(self, pairs=scales.asked(pairs), selection=scales.asked(self.selection))
         member = alone.trained[0].member
         draws: dict[str, Draws] = {

@@ -116,7 +116,7 @@ def _some(pairs: Source[Column], rng: torch.Generator) -> Pairs:
         rows = torch.randint(n, (2 * _MOST,), generator=rng, device=device)
     else:
         rows = torch.randperm(n, generator=rng, device=device)[: 2 * _MOST]
-    return Pairs(pairs.u[rows], pairs.y[rows])
+    return pairs.at(rows)
 
 
 def _wins(

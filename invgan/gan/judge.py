@@ -145,7 +145,7 @@ def train_judge(
     device, half = pairs.u.device, len(selection.u) // 2
     rng = generator_on(device, seed)
     tuning, deciding = (
-        Pairs(selection.u[part], selection.y[part])
+        selection.at(part)
         for part in (slice(None, min(half, _MOST_HELDOUT)), slice(half, half + _MOST_HELDOUT))
     )
     judge = Judge(pairs.u.shape[1], pairs.y.shape[1], config.hidden, config.layers)

@@ -73,6 +73,10 @@ class Source(Generic[C_co]):
         """The first pairs, as many as may be held at once: all that are held anyway."""
         return self.u[:], self.y[:]
 
+    def at(self, rows: slice | Tensor) -> Pairs:
+        """The pairs of these rows."""
+        return Pairs(self.u[rows], self.y[rows])
+
 
 class Pairs(Source[Tensor]):
     """Pairs on the device."""

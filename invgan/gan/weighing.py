@@ -99,8 +99,7 @@ class Scales:
 
     def asked(self, pairs: Pairs) -> Pairs:
         """Those pairs whose parameters are asked about."""
-        inside = self.within(pairs.u)
-        return Pairs(pairs.u[inside], pairs.y[inside])
+        return pairs.at(self.within(pairs.u))
 
     @property
     def learns_prior(self) -> bool:
@@ -217,11 +216,11 @@ def decided(
         The powers, or None; the gain of a pair in nats, its standard error, the powers again, and
         the effective share of the draws, where there are pairs enough to tell.
     """
-    pairs = Pairs(heldout.u[:_MOST_HELDOUT], heldout.y[:_MOST_HELDOUT])
+    pairs = heldout.at(slice(_MOST_HELDOUT))
     asked = within(pairs.u)
     if int(asked.sum()) < _FEWEST:
         return None, {}
-    terms, others, at = _terms(weigher, members, Pairs(pairs.u[asked], pairs.y[asked]), seed)
+    terms, others, at = _terms(weigher, members, pairs.at(asked), seed)
     allowed = torch.where(within(at), 0.0, -LARGEST_LOG)
     unweighed = gained(torch.zeros_like(terms.prior), allowed)
     weights = [(terms.log_weight(p), others.log_weight(p) + allowed) for p in POWERS]

@@ -9,7 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-from invgan.report import words
+from invgan.report import decisions, words
 from invgan.report.findings import Findings
 from invgan.simulation import failure_table
 
@@ -42,7 +42,7 @@ def page(findings: Findings, found: dict[str, Any], images: dict[str, Any]) -> s
         iterated=words.iterated(findings),
         calibration_told=words.calibration(findings),
         cut=findings.cut,
-        training_told=words.training(found["training"]) + words.critic(findings),
+        training_told=decisions.training(found["training"]) + decisions.critic(findings),
         members=_members(found["training"]),
         failures=failure_table(findings.simulations),
         captions=words.captions(findings),

@@ -17,6 +17,7 @@ from invgan.gan import Inverse
 from invgan.gan.device import to_tensor
 from invgan.gan.judge import divergence
 from invgan.gan.stage import Pairs
+from invgan.gan.trained import Weighed
 from invgan.samples import Simulations
 
 __all__ = ["held_out_divergence"]
@@ -41,7 +42,8 @@ def held_out_divergence(inverse: Inverse, simulations: Simulations) -> float | N
     )
     if min(len(training.u), len(heldout.u)) < _FEWEST:
         return None
-    draws: Any = _Draws(inverse)
+    weigher = inverse.weigher
+    draws: Any = _Draws(inverse) if weigher is None else Weighed(weigher, inverse.members)
     return divergence(draws, training, _repeated(heldout), _HIDDEN)
 
 
@@ -62,17 +64,12 @@ def _repeated(pairs: Pairs) -> Pairs:
 
 
 class _Draws:
-    """All members of an inverse as one generator of e; each answers for a share of a batch.
-
-    Where draws are weighed, all answer for all.
-    """
+    """All members of an inverse as one generator of e; each answers for a share of a batch."""
 
     def __init__(self, inverse: Inverse) -> None:
-        self._members, self._weigher = inverse.members, inverse.weigher
+        self._members = inverse.members
 
     def draw(self, y: Any, rng: Any) -> Any:
-        if self._weigher is not None:
-            return self._weigher.choose(self._members, y, rng)
         shares = y.chunk(len(self._members))
         drawn = [
             member.draw(rows, rng) for member, rows in zip(self._members, shares, strict=False)
