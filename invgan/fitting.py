@@ -5,9 +5,10 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 from sklearn.exceptions import ConvergenceWarning
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 __all__ = ["alone"]
 
@@ -19,6 +20,12 @@ def alone() -> Iterator[None]:
     Products of matrices this small gain nothing from more threads, which wait for each other in a
     loop: on a machine with other work a fit takes many times as long.
     """
-    with threadpool_limits(1), warnings.catch_warnings():
+    with _threads().limit(limits=1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         yield
+
+
+@cache
+def _threads() -> ThreadpoolController:
+    """The libraries of matrices that are loaded; to look for them takes as long as a small fit."""
+    return ThreadpoolController()

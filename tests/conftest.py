@@ -1,12 +1,15 @@
 """Small problems that several rooms are tested on, solved once."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from scipy import stats
 
+from invgan.files import replacing
 from invgan.gan import Inverse, train
 from invgan.priors import Prior
 from invgan.problem import Problem
@@ -31,6 +34,35 @@ def small_pictures() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("invgan.plots.style.DPI", 50)
         yield
+
+
+@pytest.fixture(scope="module")
+def blank_pictures() -> Iterator[None]:
+    """A dot with a name for every picture, where a test asks for the road to the report."""
+
+    def save(_: Figure, path: Path) -> None:
+        with replacing(path) as temporary:
+            Figure(figsize=(0.1, 0.1)).savefig(
+                temporary, format="png", metadata={"Title": path.stem}
+            )
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("invgan.plots.save_png", save)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def brief_classifier() -> Iterator[None]:
+    """The classifier that tells draws from the truth takes a quarter of its steps."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("invgan.gan.judge._QUICK_STEPS", 100)
+        yield
+
+
+@pytest.fixture
+def whole_classifier(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes all of them, where a test asks how well it tells."""
+    monkeypatch.setattr("invgan.gan.judge._QUICK_STEPS", 400)
 
 
 @pytest.fixture

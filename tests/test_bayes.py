@@ -115,7 +115,7 @@ REPEATS = np.array([[0.7, -0.2], [0.9, -0.4], [0.95, -0.5], [1.1, -0.6]])
 """Four measurements of one experiment, in the order that repeats are seen in."""
 
 
-@pytest.mark.parametrize("kind", ["none", "set"])
+@pytest.mark.parametrize("kind", [pytest.param("none", marks=pytest.mark.slow), "set"])
 def test_repeats_of_one_experiment_are_a_product(kind: str, tmp_path: Path) -> None:
     """Of those that are there, where the embedding takes sets of any size."""
     prior = Prior(a=stats.uniform(-1, 2), b=stats.uniform(-1, 2))

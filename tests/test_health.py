@@ -483,6 +483,7 @@ def test_draws_that_are_not_finite_are_blown_up() -> None:
     assert diagnose([{**found, "heldout": 0.3}]).name == "blown up"
 
 
+@pytest.mark.usefixtures("whole_classifier")
 @pytest.mark.parametrize("far", [5.0, 1e6, 1e30])
 def test_draws_that_have_left_every_scale_are_told_from_real_ones(far: float) -> None:
     """A classifier that they blind would make them the best of all."""

@@ -545,6 +545,7 @@ def dead_pixels(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.where(dark | (rng.random(y.shape) < rng.uniform(0, 0.4, (len(x), 1))), NAN, y)
 
 
+@pytest.mark.slow
 def test_an_image_with_masked_pixels_gives_its_place():
     base = get("blob").problem
     truth = np.array([[6.3, 8.8, 1.2, 40]])

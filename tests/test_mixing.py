@@ -168,6 +168,7 @@ def test_a_factor_of_the_outputs_alone_changes_nothing():
     assert two.log_top.mean() < one.log_top.mean() - 30
 
 
+@pytest.mark.slow
 def test_a_factor_of_the_parameters_alone_is_found_and_taken_out():
     """What a learnt inverse adds to the likelihood of some parameters, whatever the outputs."""
 

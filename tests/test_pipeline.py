@@ -23,6 +23,8 @@ from invgan.pipeline import Run
 from invgan.settings import McmcConfig, SampleConfig, SimulateConfig
 from invgan.stages import Work
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 FILES = {
     "config.yml", "simulations", "simulations.json", "inverse.json", "inverse.safetensors",
     "history.jsonl", "samples.npz", "samples-raw.npz", "samples-mcmc.npz", "validation.json",

@@ -19,6 +19,8 @@ import invgan as ig
 from invgan.config import Config, Settings, load_config
 from invgan.settings import McmcConfig, SampleConfig, SimulateConfig, TrainConfig
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 ROOT = Path(__file__).parents[1]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
 SMALL = TrainConfig(head_steps=60, steps=40, evaluations=1, hidden=32, members=1, likelihood=False)

@@ -19,6 +19,8 @@ from invgan.report.figures import figures
 from invgan.samples import Samples, Simulations, failure_records
 from invgan.validation import Measure, Validation
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 HISTORY = [
     {"phase": "head", "step": 1, "train_nll": 2.0, "heldout": 2.1, "kept": True},
     {"phase": "head", "step": 2, "train_nll": 1.0, "heldout": 1.1, "kept": True},

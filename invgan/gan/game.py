@@ -21,7 +21,7 @@ from torch import Tensor
 from invgan.gan.content import Outputs
 from invgan.gan.evidence import evidence
 from invgan.gan.judge import divergence
-from invgan.gan.likelihood import descend
+from invgan.gan.likelihood import descend_clipped
 from invgan.gan.networks import Generator
 from invgan.gan.packing import packed
 from invgan.gan.players import build_players, precision
@@ -108,7 +108,7 @@ class GameStage:
         weights = self._rules.weights(parts, a, b, self._critic)
         weighed = _sum([weight * part for weight, part in zip(weights, parts, strict=False)])
         total = weighed + self._rules.weight * every * due * penalty
-        norm = descend(self._of_critic, total, self._rates[1] * share, self._longest)
+        norm = descend_clipped(self._of_critic, total, self._rates[1] * share, self._longest)
         return _sum(parts), a.mean(), b.mean(), penalty, norm
 
     def _generator_step(self, share: float) -> tuple[Tensor, ...]:
@@ -120,7 +120,7 @@ class GameStage:
             terms = [term(z, y, fake, u) for term in self._terms]
         weighed = [term.weight * value for term, value in zip(self._terms, terms, strict=True)]
         total = _sum([loss, *weighed])
-        norm = descend(self._of_generator, total, self._rates[0] * share, self._longest)
+        norm = descend_clipped(self._of_generator, total, self._rates[0] * share, self._longest)
         return loss, norm, *terms
 
     def _round(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:

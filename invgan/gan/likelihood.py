@@ -12,7 +12,7 @@ from invgan.settings import TrainConfig
 
 __all__ = ["LikelihoodStage"]
 
-_LARGEST_GRADIENT, _NO_LIMIT = 5.0, 1e9
+_LARGEST_GRADIENT = 5.0
 
 
 class LikelihoodStage:
@@ -42,7 +42,7 @@ class LikelihoodStage:
         e = e + self._smoothing(step) * noise
         loss = -log_prob(self.kept, e, y).mean()
         rate = self._config.learning_rate * decay(step, self._config.steps_of_head)
-        descend(self._optimiser, loss, rate, _LARGEST_GRADIENT)
+        descend_clipped(self._optimiser, loss, rate, _LARGEST_GRADIENT)
         return loss.detach()[None] if record else None
 
     def _smoothing(self, step: int) -> float:
@@ -61,15 +61,29 @@ class LikelihoodStage:
         return {}
 
 
-def descend(
-    optimiser: torch.optim.Optimizer, loss: Tensor, rate: float, largest: float = _NO_LIMIT
+def descend(optimiser: torch.optim.Optimizer, loss: Tensor, rate: float) -> None:
+    """One optimiser step at this rate."""
+    _gradient_of(loss, optimiser)
+    _step(optimiser, rate)
+
+
+def descend_clipped(
+    optimiser: torch.optim.Optimizer, loss: Tensor, rate: float, largest: float
 ) -> Tensor:
-    """One optimiser step at this rate; returns the norm of the gradient before clipping."""
+    """One optimiser step along a gradient of bounded norm; returns its norm before clipping."""
+    _gradient_of(loss, optimiser)
     parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    norm = torch.nn.utils.clip_grad_norm_(parameters, largest)
+    _step(optimiser, rate)
+    return norm
+
+
+def _gradient_of(loss: Tensor, optimiser: torch.optim.Optimizer) -> None:
     optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
-    norm = torch.nn.utils.clip_grad_norm_(parameters, largest)
+
+
+def _step(optimiser: torch.optim.Optimizer, rate: float) -> None:
     for group in optimiser.param_groups:
         group["lr"] = rate
     optimiser.step()
-    return norm

@@ -33,7 +33,7 @@ from invgan.gan.device import to_tensor
 from invgan.gan.heads import FlowHead, build_head
 from invgan.gan.known import Differentiable, Known
 from invgan.gan.layers import blank_linear
-from invgan.gan.likelihood import LikelihoodStage, descend
+from invgan.gan.likelihood import LikelihoodStage, descend_clipped
 from invgan.gan.networks import initialise
 from invgan.gan.stage import Pairs, Stage, decay
 from invgan.scaling import OutputScaling, ParameterScaling
@@ -183,7 +183,7 @@ class RegressionStage:
         t, e = self._pairs.batch(self._config.batch_size, self.state.rng)
         loss = (self.kept(e, e[:, :0]) - t).square().mean()
         rate = self._config.learning_rate * decay(step, self._config.steps_of_head)
-        descend(self._optimiser, loss, rate, _LARGEST_GRADIENT)
+        descend_clipped(self._optimiser, loss, rate, _LARGEST_GRADIENT)
         return loss.detach()[None] if record else None
 
     @torch.no_grad()
