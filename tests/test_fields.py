@@ -240,6 +240,7 @@ def test_a_regression_takes_no_embedding():
         TrainConfig(head="regression", embedding={"kind": "mlp"})
 
 
+@pytest.mark.slow
 def test_super_resolution_has_the_exact_mean_spread_and_spectrum():
     """Five per cent of the posterior's mean and standard deviation, ten of its spectrum."""
     ready = gallery.get("super-resolution")

@@ -290,6 +290,7 @@ def test_what_it_cannot_do_is_refused_at_the_door(
         RganConfig(last_weight=0.0)
 
 
+@pytest.mark.slow
 def test_parameters_that_depend_on_each_other_still_do() -> None:
     """Of two that the prior correlates one is observed; the other follows it."""
     prior = MultivariateNormal([0, 0], [[1, 0.9], [0.9, 1]])
