@@ -265,7 +265,7 @@ def evidence(
     structured = inverse.config.embedding.kind != "none"
     return {
         "inverse": drawer,
-        "log_prob": inverse.log_prob if inverse.has_density else None,
+        "log_prob": inverse.log_prob_of_heads if inverse.has_density else None,
         "members": members if len(members) > 1 else (),
         "embed": inverse.embed if structured else None,
         "doubts": inverse.doubts,

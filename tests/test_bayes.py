@@ -93,8 +93,32 @@ def test_the_gain_is_what_the_held_out_likelihood_gains(
     held = simulations.heldout
     law = stats.norm(held.y, SD)
     log_p = (law.logpdf(held.x) - np.log(law.cdf(1) - law.cdf(-1))).sum(axis=1)
-    most = float((log_p - weighed.log_prob(held.x, held.y)).mean())
+    most = float((log_p - weighed.log_prob_of_heads(held.x, held.y)).mean())
     assert weighed.info["likelihood"]["gain"] == pytest.approx(most, abs=0.12)
+
+
+def test_the_density_is_that_of_the_weighed_draws(weighed: Inverse) -> None:
+    """Normal laws within the bounds; the heads alone are far from them."""
+    side = np.linspace(-1, 1, 81)
+    grid = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
+    rows = np.concatenate([np.repeat(ROW, len(grid), axis=0), np.repeat(-ROW, len(grid), axis=0)])
+    both = np.concatenate([grid, -grid])
+    found = weighed.log_prob(both, rows)
+    law = stats.norm(rows, SD)
+    exact_log = (law.logpdf(both) - np.log(law.cdf(1) - law.cdf(-1))).sum(axis=1)
+    for part in np.split(np.arange(len(both)), 2):
+        p = np.exp(exact_log[part])
+        gap, of_heads = (
+            float(np.average(exact_log[part] - log_q[part], weights=p))
+            for log_q in (found, weighed.log_prob_of_heads(both, rows))
+        )
+        assert abs(gap) < 0.1
+        assert of_heads > 2 * abs(gap)
+        assert np.exp(found[part]).sum() * (side[1] - side[0]) ** 2 == pytest.approx(1, abs=0.1)
+    mixed = np.random.default_rng(0).permutation(len(rows))
+    assert np.array_equal(weighed.log_prob(both[mixed], rows[mixed]), found[mixed])
+    assert np.isneginf(weighed.log_prob(np.array([[1.1, 0.0]]), ROW)).all()
+    assert weighed.log_prob(grid[:0], rows[:0]).shape == (0,)
 
 
 def test_it_survives_its_files_and_its_members_have_likelihoods_of_their_own(

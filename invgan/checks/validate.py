@@ -66,8 +66,9 @@ def validate(
             are checked too.
         inverse: the trained inverse; with it and the simulations it is checked on held-out pairs,
             for the posterior question in its calibration and at the observation too.
-        log_prob: the inverse's log p(x given y) of matched rows, where it has one; with it the
-            regions whose coverage is checked are those of highest density.
+        log_prob: log p(x given y) of matched rows, but for a function of y: with it the regions
+            whose coverage is checked are those of highest density. Of an inverse that has one,
+            ``log_prob_of_heads``.
         members: inverses of an ensemble, two or more; with them the posterior question asks
             whether they agree.
         embed: summaries (n, E) of outputs (n, L), in which an observation is held against the

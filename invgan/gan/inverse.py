@@ -21,9 +21,7 @@ from invgan.errors import InputError
 from invgan.gan.artefact import Kind
 from invgan.gan.codes import check_code
 from invgan.gan.device import choose_device, generator_on, to_array, to_tensor
-from invgan.gan.judge import Judge
-from invgan.gan.member import Member, build_estimator, log_mean
-from invgan.gan.networks import build_generator, plain_generator
+from invgan.gan.member import Member, log_mean
 from invgan.gan.weigher import Weigher
 from invgan.health import Health
 from invgan.scaling import OutputScaling, ParameterScaling
@@ -33,6 +31,7 @@ __all__ = ["Inverse"]
 
 Array = NDArray[np.float64]
 Progress = Callable[[int, int], None]
+LogDensity = Callable[[Tensor, Tensor], Tensor]
 
 _KIND = Kind("inverse", None, 3, "run train first")
 _AT_ONCE = 8192
@@ -151,19 +150,36 @@ class Inverse:
             e[rows] = member.draw(y[rows], rng, code)
         return self.parameters.to_parameters(to_array(e))
 
-    def log_prob(self, x: Array, y: Array) -> Array:
-        """Log-density of x given y by the heads, minus infinity outside the bounds; shape (n,).
+    def log_prob(self, x: Array, y: Array, *, seed: int = 0) -> Array:
+        """Log-density of x given y, minus infinity outside the bounds; shape (n,).
 
-        Draws that a judge or a likelihood corrects are nearer to the truth than this density.
+        Of the heads, or of their weighed draws where a likelihood was learnt; what a weighed
+        density is divided by is found to a few hundredths by draws for each row of y that differs.
+        The draws of a game or of a judge are nearer to the truth than this density.
 
         Args:
             x: parameters, shape (n, D); of proportions it is the density of all but the last.
             y: outputs, shape (n, L).
 
+        Other Args:
+            seed: of those draws.
+
         Raises:
             InputError: the shapes do not match, or the inverse has no head (``head: none``).
         """
-        return self._log_density(x, y)[0] + self.parameters.log_slope(x)
+        if self.weigher is None:
+            return self.log_prob_of_heads(x, y)
+        weigher, members = self.weigher, self.members
+
+        def aimed(e: Tensor, y: Tensor) -> Tensor:
+            return weigher.terms(members, e, y).log_density(weigher.powers)
+
+        found = self._of_matched(aimed, x, y)[0] - self._log_mass(weigher, y, seed)
+        return found + self.parameters.log_slope(x)
+
+    def log_prob_of_heads(self, x: Array, y: Array) -> Array:
+        """The same by the heads alone, also where a likelihood weighs their draws; shape (n,)."""
+        return self._of_matched(self._of_heads, x, y)[0] + self.parameters.log_slope(x)
 
     def log_ratio(self, x: Array, y: Array) -> Array:
         """Log of p(x given y) / q(x) by the heads, but for a function of x; shape (n,).
@@ -181,13 +197,16 @@ class Inverse:
         Raises:
             InputError: the shapes do not match, or the inverse has no head (``head: none``).
         """
-        log_p, e = self._log_density(x, y)
+        log_p, e = self._of_matched(self._of_heads, x, y)
         base = -0.5 * np.square(e).sum(axis=1) - 0.5 * e.shape[1] * math.log(2 * math.pi)
         return np.asarray(log_p - base)
 
+    def _of_heads(self, e: Tensor, y: Tensor) -> Tensor:
+        return log_mean([member.log_prob(e, y) for member in self.members])
+
     @torch.no_grad()
-    def _log_density(self, x: Array, y: Array) -> tuple[Array, Array]:
-        """Log-density of network parameters e given y, shape (n,), and e (n, E)."""
+    def _of_matched(self, density: LogDensity, x: Array, y: Array) -> tuple[Array, Array]:
+        """A log-density of network parameters e given scores of y, shape (n,), and e (n, E)."""
         if not self.has_density:
             raise InputError("an inverse with head 'none' has no density; train with another head")
         self._check(y)
@@ -198,9 +217,17 @@ class Inverse:
             rows = slice(start, start + _AT_ONCE)
             some = to_tensor(e[rows], self._device)
             scores = to_tensor(self.scaling.to_network(y[rows]), self._device)
-            logs = [member.log_prob(some, scores) for member in self.members]
-            found[rows] = to_array(log_mean(logs))
+            found[rows] = to_array(density(some, scores))
         return found, e
+
+    @torch.no_grad()
+    def _log_mass(self, weigher: Weigher, y: Array, seed: int) -> Array:
+        """Log of what the weighed density for each row of y (n, L) is divided by, shape (n,)."""
+        alike = np.nan_to_num(y, nan=np.inf)
+        _, first, which = np.unique(alike, axis=0, return_index=True, return_inverse=True)
+        scores = to_tensor(self.scaling.to_network(y[first]), self._device)
+        rng = generator_on(self._device, seed)
+        return to_array(weigher.log_mass(self.members, scores, rng))[which.ravel()]
 
     @torch.no_grad()
     def embed(self, y: Array) -> Array:
@@ -238,7 +265,7 @@ class Inverse:
             "outputs": self.outputs,
             "low": self.low.tolist(),
             "high": self.high.tolist(),
-            "members": [_form(member) for member in self.members],
+            "members": [member.form for member in self.members],
             "weigher": None if self.weigher is None else self.weigher.to_dict(),
             "parameters": self.parameters.to_dict(),
             "scaling": self.scaling.to_dict(),
@@ -264,7 +291,7 @@ class Inverse:
         config = TrainConfig(**data["config"])
         parameters = ParameterScaling.from_dict(data["parameters"])
         sizes = parameters.dimension, len(data["low"])
-        members = [_blank(config, form, *sizes) for form in data["members"]]
+        members = [Member.blank(config, form, *sizes) for form in data["members"]]
         form = data.get("weigher")
         weigher = None if form is None else Weigher.blank(config, form, *sizes)
         cls._networks(members, weigher).load_state_dict(weights)
@@ -281,27 +308,3 @@ class Inverse:
             data["info"],
             None if weigher is None else weigher.to(place),
         )
-
-
-def _form(member: Member) -> dict[str, Any]:
-    """What must be known of a member to rebuild it, beside the settings."""
-    return {
-        "head": member.kind,
-        "noise": member.generator.noise,
-        "judge": member.judge is not None,
-        "plain": member.generator.plain,
-    }
-
-
-def _blank(config: TrainConfig, form: dict[str, Any], features: int, outputs: int) -> Member:
-    """A member of this form on the CPU; its weights are to be filled in."""
-    estimator = build_estimator(config, form["head"], features, outputs, 0)
-    width = estimator.embedding.features
-    size = (config.hidden, config.layers)
-    generator = (
-        plain_generator(width, features)
-        if form.get("plain")
-        else build_generator(config, form["noise"], width, features)
-    )
-    judge = Judge(features, width, *size) if form["judge"] else None
-    return Member(form["head"], estimator, generator, judge)

@@ -6,8 +6,8 @@ y -> s = S(y);   z -> u = G(z, s), chosen among candidates by the judge;   u -> 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,7 @@ from invgan.gan.heads import (
 )
 from invgan.gan.judge import Judge
 from invgan.gan.likelihood import LikelihoodStage
-from invgan.gan.networks import Generator
+from invgan.gan.networks import Generator, build_generator, plain_generator
 from invgan.gan.stage import Column, Pairs, Plan, Source, run_stage
 from invgan.settings import TrainConfig
 
@@ -117,6 +117,32 @@ class Member(nn.Module):
     def log_prob(self, e: Tensor, y: Tensor) -> Tensor:
         """The head's log-density of e (n, E) given y (n, L), shape (n,)."""
         return log_prob(self.estimator, e, y)
+
+    @property
+    def form(self) -> dict[str, Any]:
+        """What must be known to rebuild it, beside the settings."""
+        return {
+            "head": self.kind,
+            "noise": self.generator.noise,
+            "judge": self.judge is not None,
+            "plain": self.generator.plain,
+        }
+
+    @classmethod
+    def blank(
+        cls, config: TrainConfig, form: Mapping[str, Any], features: int, outputs: int
+    ) -> Self:
+        """One of this form on the CPU; its weights are to be filled in."""
+        estimator = build_estimator(config, form["head"], features, outputs, 0)
+        width = estimator.embedding.features
+        generator = (
+            plain_generator(width, features)
+            if form.get("plain")
+            else build_generator(config, form["noise"], width, features)
+        )
+        size = config.hidden, config.layers
+        judge = Judge(features, width, *size) if form["judge"] else None
+        return cls(form["head"], estimator, generator, judge)
 
     @property
     def has_density(self) -> bool:

@@ -166,7 +166,7 @@ def _held_out(problem: Problem, inverse: Inverse, simulations: Simulations) -> F
     known = inverse.knows(heldout.y)
     if problem.question == "posterior" and inverse.has_density and known.any():
         x, y = heldout.x[known], heldout.y[known]
-        found["nll"] = -float(np.mean(inverse.log_prob(x, y)))
+        found["nll"] = -float(np.mean(inverse.log_prob_of_heads(x, y)))
     return found
 
 
