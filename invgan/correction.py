@@ -19,6 +19,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from invgan.arguments import check_kinds, seeds_from, whole
 from invgan.calibration.draws import conditions
 from invgan.errors import CorrectionError, InputError
 from invgan.matching import matched
@@ -102,12 +103,16 @@ def correct(
         InputError: the question is the posterior, where there is nothing to correct.
         CorrectionError: the effective share is below 0.1: the generator has failed.
     """
+    check_kinds(
+        problem=(problem, Problem), samples=(samples, Samples),
+        simulations=(simulations, Simulations | None),
+    )  # fmt: skip
+    if n is not None:
+        whole("n", n)
     if problem.question == "posterior":
         raise InputError("correct is for question='population'; a posterior has no push-forward")
     started = time.perf_counter()
-    reference_seed, ratio_seed, pick_seed, noise_seed, given_seed = (
-        int(s) for s in np.random.SeedSequence(seed).generate_state(5)
-    )
+    reference_seed, ratio_seed, pick_seed, noise_seed, given_seed = seeds_from(seed, 5)
     pushed = push_forward(problem, samples, seed=noise_seed, progress=progress)
     y = _outputs(pushed)
     given = _given_outputs(problem, pushed, y, simulations, given_seed)

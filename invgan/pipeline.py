@@ -12,8 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
-
+from invgan.arguments import check_kinds, seeds_from
 from invgan.config import Settings, plain
 from invgan.errors import InputError
 from invgan.fingerprints import fingerprints
@@ -112,6 +111,10 @@ class Run:
         resolved: Mapping[str, Any] | None = None,
         simulations: Simulations | None = None,
     ) -> None:
+        check_kinds(
+            problem=(problem, Problem), settings=(settings, Settings),
+            simulations=(simulations, Simulations | None),
+        )  # fmt: skip
         if problem.execution is None:
             problem = problem.on(settings.simulate.execution)
         if problem.missing:
@@ -120,8 +123,7 @@ class Run:
         self._overwrite = overwrite
         self._work = Work(problem, settings, device, progress)
         names = ("simulate", "train", "sample", "correct", "mcmc", "validate")
-        states = np.random.SeedSequence(seed).generate_state(len(names))
-        self._seeds = {name: int(state) for name, state in zip(names, states, strict=True)}
+        self._seeds = dict(zip(names, seeds_from(seed, len(names)), strict=True))
         self._resolved = dict(resolved or {"seed": seed, "device": device, **plain(settings)})
         keys = fingerprints(problem, settings, seed, simulations)
         self._folder = Folder(out, keys, device, self._resolved)

@@ -326,7 +326,7 @@ def test_draws_are_the_same_for_a_seed_and_differ_for_another(sum_inverse: Inver
 
 
 def test_outputs_of_another_width_are_refused(sum_inverse: Inverse) -> None:
-    with pytest.raises(InputError, match=r"takes outputs \(n, 1\)"):
+    with pytest.raises(InputError, match=r"y must be rows of 1 numbers"):
         sum_inverse.draw(np.ones((5, 2)))
 
 

@@ -21,7 +21,7 @@ FLOORS = [
     {"laws", "problem", "density", "scaling", "ratio", "metrics", "plots"},
     {"noise", "own_prior", "structure", "resampling", "models", "health"},
     {"fields", "observations", "samples", "settings", "validation", "monotone", "fitting"},
-    {"priors", "execution", "tables"},
+    {"arguments", "priors", "execution", "tables"},
     {"files", "errors"},
     {"mapped"},
 ]

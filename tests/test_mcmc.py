@@ -233,7 +233,7 @@ def test_what_cannot_be_answered_is_refused(linear):
     repeated = Problem(add, PRIOR, [1, 2], question="posterior", noise={"normal": 0.1})
     with pytest.raises(InputError, match="1 columns of outputs; 2 repeats of 1 outputs are 2"):
         run_mcmc(repeated, simulations)
-    with pytest.raises(InputError, match="n >= 1 and steps >= 10; got n=10 and steps=9"):
+    with pytest.raises(InputError, match="steps must be a whole number, 10 or more; got 9"):
         run_mcmc(problem, simulations, n=10, steps=9)
     other = Problem(add, {"c": stats.norm(), "d": stats.norm()}, OBSERVED)
     with pytest.raises(InputError, match="simulate this problem first"):

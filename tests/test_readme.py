@@ -49,6 +49,13 @@ def small_train(**given: Any) -> TrainConfig:
     return TrainConfig(**SMALL.model_dump() | given)
 
 
+class AlwaysSmall(TrainConfig):
+    """The small training, whoever asks for the default one."""
+
+    def __new__(cls) -> Any:
+        return SMALL
+
+
 def small_settings(**given: Any) -> Settings:
     usual = {
         "simulate": SimulateConfig(n=2000),
@@ -64,8 +71,10 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Smaller defaults, one core, and an empty folder to run in."""
     monkeypatch.setattr("invgan.pipeline.Settings", small_settings)
     monkeypatch.setattr("invgan.config.Settings", small_settings)
-    monkeypatch.setattr("invgan.gan.training.TrainConfig", lambda: SMALL)
+    monkeypatch.setattr("invgan.gan.training.TrainConfig", AlwaysSmall)
     monkeypatch.setattr("invgan.settings.TrainConfig", small_train)
+    for room in ("pipeline", "gan.training"):  # these would not pass for what they stand for
+        monkeypatch.setattr(f"invgan.{room}.check_kinds", lambda **_: None)
     monkeypatch.chdir(tmp_path)
 
 

@@ -368,7 +368,7 @@ def test_nothing_finite_is_never_enough():
 
 @pytest.mark.parametrize("n", [0, 19, -5])
 def test_too_few_simulations(n):
-    with pytest.raises(InputError, match="n of 20 or more"):
+    with pytest.raises(InputError, match="n must be a whole number, 20 or more"):
         simulate(Problem(both, PRIOR, TWO), n)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from invgan.arguments import check_kinds, rows_of, whole
 from invgan.calibration.draws import Drawer, check_pairs, conditions, drawn, scores
 from invgan.calibration.ranks import band, curve, largest_gap, leaning, ranks_below
 from invgan.calibration.regions import (
@@ -158,12 +159,14 @@ def calibrate(
     Raises:
         InputError: there are fewer than 30 pairs.
     """
+    check_kinds(drawer=(drawer, Drawer))
+    x, y = rows_of("x", x), rows_of("y", y)
     check_pairs(x, y, _FEWEST)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(whole("seed", seed, least=0))
     order = rng.permutation(len(x))
-    n = min(pairs, 2 * len(x) // 3)
+    n = min(whole("pairs", pairs), 2 * len(x) // 3)
     judged, rest = order[:n], order[n:]
-    raw = drawn(drawer, y[judged], draws, int(rng.integers(2**31)))
+    raw = drawn(drawer, y[judged], whole("draws", draws), int(rng.integers(2**31)))
     # The scale must not know the truths that it is to judge.
     e, e_draws, e_rest = (scores(x[rest], cloud) for cloud in (x[judged], raw, x[rest]))
     t_rest, t = conditions(y[rest], y[judged], _CONDITIONS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ _AT_ONCE = 10_000_000
 _SEED = 200
 
 
+@runtime_checkable
 class Drawer(Protocol):
     """What is judged: a trained inverse, a member of an ensemble, an exact sampler."""
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from invgan.arguments import check_kinds, whole
 from invgan.metrics import c2st, wasserstein
 from invgan.samples import Samples
 from invgan.validation import Validation
@@ -25,10 +26,11 @@ def compare(a: Samples, b: Samples, *, seed: int = 0) -> dict[str, float]:
         and for each answer, where known, model runs beyond the simulations that both roads use,
         seconds (training included) and effective draws a second.
     """
+    check_kinds(a=(a, Samples), b=(b, Samples))
     scale = b.x.std(axis=0)
     distances = wasserstein(a.x, b.x) / np.where(scale > 0, scale, 1)
     out = {
-        _C2ST: c2st(a.x, b.x, seed=seed),
+        _C2ST: c2st(a.x, b.x, seed=whole("seed", seed, least=0)),
         _MOVED: float(distances.max()),
     }
     for samples in (a, b):

@@ -9,7 +9,7 @@ evidence is not about it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,7 @@ _EVEN_NEARBY = (
 )
 
 
+@runtime_checkable
 class Drawer(Protocol):
     """What the checks ask of an inverse."""
 

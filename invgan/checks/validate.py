@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from invgan.arguments import check_kinds, whole
 from invgan.calibration.regions import LogDensity
 from invgan.calibration.typicality import Embedding
 from invgan.checks import consistency, population, posterior
@@ -86,6 +87,12 @@ def validate(
     Raises:
         InputError: there are too few samples to compare (20).
     """
+    check_kinds(
+        problem=(problem, Problem), samples=(samples, Samples),
+        simulations=(simulations, Simulations | None),
+        inverse=(inverse, consistency.Drawer | None),
+    )  # fmt: skip
+    whole("seed", seed, least=0)
     if len(samples) < _FEWEST:
         raise InputError(f"validate needs {_FEWEST} samples or more; got {len(samples)}")
     started = time.perf_counter()

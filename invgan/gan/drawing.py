@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from invgan.arguments import check_kinds, seeds_from, whole
+from invgan.calibration import Drawer
 from invgan.gan.inverse import Inverse
 from invgan.observations import Observations, Table, as_observations
 from invgan.samples import Samples
@@ -48,9 +50,10 @@ def sample(
     Raises:
         InputError: the observations have another number of columns than the training had.
     """
+    check_kinds(inverse=(inverse, Drawer))
     started = time.perf_counter()
-    rows_seed, noise_seed = (int(s) for s in np.random.SeedSequence(seed).generate_state(2))
-    y = _conditions(inverse, observations, n, np.random.default_rng(rows_seed))
+    rows_seed, noise_seed = seeds_from(seed, 2)
+    y = _conditions(inverse, observations, whole("n", n), np.random.default_rng(rows_seed))
     x = inverse.draw(y, seed=noise_seed, progress=progress)
     info = {
         "method": "cgan",

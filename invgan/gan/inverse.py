@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from invgan.arguments import rows_of, whole
 from invgan.errors import InputError
 from invgan.gan.artefact import Kind
 from invgan.gan.codes import check_code
@@ -95,6 +96,7 @@ class Inverse:
 
     def knows(self, y: Array) -> NDArray[np.bool_]:
         """Which rows of y (n, L) lie within the outputs that were trained on; shape (n,)."""
+        y = rows_of("y", y, len(self.low))
         return np.asarray(np.all(~((y < self.low) | (y > self.high)), axis=1))
 
     @torch.no_grad()
@@ -121,10 +123,10 @@ class Inverse:
             InputError: y has another number of columns than the inverse was trained with, or
                 there is no such code.
         """
-        self._check(y)
+        y = self._outputs(y)
         check_code(code, self.config.codes)
         device = self._device
-        rng = generator_on(device, seed)
+        rng = generator_on(device, whole("seed", seed, least=0))
         x = np.empty((len(y), len(self.names)))
         for start in range(0, len(y), _AT_ONCE):
             rows = slice(start, start + _AT_ONCE)
@@ -175,11 +177,13 @@ class Inverse:
             return weigher.terms(members, e, y).log_density(weigher.powers)
 
         found = self._of_matched(aimed, x, y)[0] - self._log_mass(weigher, y, seed)
-        return found + self.parameters.log_slope(x)
+        return found + self.parameters.log_slope(np.asarray(x, float))
 
     def log_prob_of_heads(self, x: Array, y: Array) -> Array:
         """The same by the heads alone, also where a likelihood weighs their draws; shape (n,)."""
-        return self._of_matched(self._of_heads, x, y)[0] + self.parameters.log_slope(x)
+        return self._of_matched(self._of_heads, x, y)[0] + self.parameters.log_slope(
+            np.asarray(x, float)
+        )
 
     def log_ratio(self, x: Array, y: Array) -> Array:
         """Log of p(x given y) / q(x) by the heads, but for a function of x; shape (n,).
@@ -209,9 +213,11 @@ class Inverse:
         """A log-density of network parameters e given scores of y, shape (n,), and e (n, E)."""
         if not self.has_density:
             raise InputError("an inverse with head 'none' has no density; train with another head")
-        self._check(y)
+        x, y = rows_of("x", x, len(self.names)), self._outputs(y)
         if len(x) != len(y):
             raise InputError(f"a density takes one x for each y; got {len(x)} and {len(y)} rows")
+        if np.isnan(x).any():
+            raise InputError("a density takes parameters that are numbers; got NaN among them")
         e, found = self.parameters.to_network(x), np.empty(len(x))
         for start in range(0, len(y), _AT_ONCE):
             rows = slice(start, start + _AT_ONCE)
@@ -223,28 +229,29 @@ class Inverse:
     @torch.no_grad()
     def _log_mass(self, weigher: Weigher, y: Array, seed: int) -> Array:
         """Log of what the weighed density for each row of y (n, L) is divided by, shape (n,)."""
+        y = self._outputs(y)
         alike = np.nan_to_num(y, nan=np.inf)
         _, first, which = np.unique(alike, axis=0, return_index=True, return_inverse=True)
         scores = to_tensor(self.scaling.to_network(y[first]), self._device)
-        rng = generator_on(self._device, seed)
+        rng = generator_on(self._device, whole("seed", seed, least=0))
         return to_array(weigher.log_mass(self.members, scores, rng))[which.ravel()]
 
     @torch.no_grad()
     def embed(self, y: Array) -> Array:
         """Summaries (n, S) of outputs y (n, L) by the first member's embedding."""
-        self._check(y)
-        scores = to_tensor(self.scaling.to_network(y), self._device)
+        scores = to_tensor(self.scaling.to_network(self._outputs(y)), self._device)
         return to_array(self.members[0].estimator.embedding(scores))
 
-    def _check(self, y: Array) -> None:
-        if y.ndim != 2 or y.shape[1] != len(self.low):
-            raise InputError(f"the inverse takes outputs (n, {len(self.low)}); got {y.shape}")
+    def _outputs(self, y: Array) -> Array:
+        """Outputs as an array, or refused."""
+        y = rows_of("y", y, len(self.low))
         if not self.info.get("missing") and np.isnan(y).any():
             raise InputError(
                 "the inverse was trained on outputs without a gap and would take a missing value "
                 f"for any; got {np.isnan(y).any(axis=1).sum()} of {len(y)} rows with NaN: train it "
                 "for a problem with missing=True"
             )
+        return y
 
     @property
     def _device(self) -> torch.device:

@@ -42,6 +42,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from invgan.arguments import check_kinds, seeds_from
 from invgan.errors import InputError
 from invgan.files import digest
 from invgan.gan.device import choose_device, few_threads, generator_on, to_tensor
@@ -121,12 +122,13 @@ def train_rgan(
     Raises:
         InputError: the question is the posterior, or the simulations or blocks do not fit.
     """
+    check_kinds(problem=(problem, Problem), simulations=(simulations, Simulations))
     config = config or RganConfig()
     started = time.perf_counter()
     simulations = simulations.few()
     chosen = _checked(problem, simulations, blocks)
     place = choose_device(device)
-    seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(6)]
+    seeds = seeds_from(seed, 6)
     rng = np.random.default_rng(seeds[0])
     rows = [_rows(block.observations, rng) for block in chosen]
     scale = TargetScale.fit(simulations.training.y, _by_column(chosen, rows))

@@ -32,6 +32,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from invgan.arguments import check_kinds, seeds_from
 from invgan.files import digest
 from invgan.gan.bayes import known_prior
 from invgan.gan.content import known_outputs
@@ -96,12 +97,16 @@ def train(
         InputError: the simulations are not this problem's, or too few, or the networks of the
             settings do not fit its parameters.
     """
+    check_kinds(
+        problem=(problem, Problem), simulations=(simulations, Simulations),
+        config=(config, TrainConfig | None),
+    )  # fmt: skip
     config = fitted(config or TrainConfig(), problem.field, problem.output_shape)
     check_simulations(problem, simulations)
     if problem.missing:
         check_masks(config.embedding)
     started = time.perf_counter()
-    seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(4)]
+    seeds = seeds_from(seed, 4)
     seen = under_noise(problem, simulations, seed=seeds[1])
     ends = region(problem, seen, config)
     parameters = ParameterScaling.fit(problem.prior, np.random.default_rng(seeds[0]))

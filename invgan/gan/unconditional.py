@@ -19,6 +19,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from invgan.arguments import seeds_from
 from invgan.errors import InputError
 from invgan.files import digest
 from invgan.gan.artefact import Kind
@@ -160,7 +161,7 @@ def fit_generator(
             "content_weight compares a draw with the real parameters of the same outputs, and a "
             f"table has no outputs; got {config.content_weight:g}, leave it 0"
         )
-    seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(2)]
+    seeds = seeds_from(seed, 2)
     centre, spread = rows.mean(axis=0), rows.std(axis=0)
     place = choose_device(device)
     order = np.random.default_rng(seeds[0]).permutation(len(rows))

@@ -17,6 +17,7 @@ from typing import Literal
 
 import numpy as np
 
+from invgan.arguments import check_kinds, seeds_from
 from invgan.correction import correct, push_forward
 from invgan.errors import CorrectionError, InputError
 from invgan.gan import sample, train
@@ -108,10 +109,13 @@ def solve_intervention(
     """
     if road not in ("projection", "rgan"):
         raise InputError(f"road must be 'projection' or 'rgan'; got {road!r}")
+    check_kinds(
+        intervention=(intervention, Intervention), simulations=(simulations, Simulations | None)
+    )
     for seen in (intervention.control, intervention.treated):
         if isinstance(seen, Table):
             check_rows(len(seen.rows))
-    seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(4)]
+    seeds = seeds_from(seed, 4)
     if simulations is None:
         simulations = simulate(intervention.problem(), budget, seed=seeds[0])
     coupling, wanted = None, int(_SPARE * n)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from invgan.arguments import check_kinds, seeds_from, whole
 from invgan.density import fit_density, observed_log_prob
 from invgan.errors import InputError
 from invgan.files import digest
@@ -74,11 +75,12 @@ def run_mcmc(
             too few simulations are explained by the observations.
         ModelError: the model, or log_likelihood, raised or returned another shape.
     """
+    check_kinds(problem=(problem, Problem), simulations=(simulations, Simulations))
     started = time.perf_counter()
     walkers = suitable_walkers(problem, walkers)
     _check(problem, simulations, n, steps)
     simulations = simulations.few()
-    seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(5)]
+    seeds = seeds_from(seed, 5)
     target, fitted = _target(problem, simulations, seeds[0], seeds[1])
     start = start_among(target, simulations, walkers, np.random.default_rng(seeds[2]))
     made_from = _fingerprint(problem, simulations, walkers, seed)
@@ -198,8 +200,8 @@ def _check(problem: Problem, simulations: Simulations, n: int, steps: int) -> No
             f"the simulations have {simulations.y.shape[1]} columns of outputs; {problem.repeats} "
             f"repeats of {len(problem.outputs)} outputs are {width}: simulate this problem first"
         )
-    if n < 1 or steps < 10:
-        raise InputError(f"run_mcmc needs n >= 1 and steps >= 10; got n={n} and steps={steps}")
+    whole("n", n)
+    whole("steps", steps, least=10)
 
 
 def _choose(steps: int, walkers: int, n: int, rng: np.random.Generator) -> NDArray[np.intp]:

@@ -32,6 +32,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from invgan.arguments import whole
 from invgan.errors import CorrectionError, InputError
 from invgan.mixing.agreement import Agreement, agreement
 from invgan.mixing.between import MOST_OUTPUTS
@@ -202,7 +203,7 @@ def iterate(
         CorrectionError: no candidate lies inside the prior, explains the rows or can be simulated.
     """
     _check(problem, n, rounds, pairs)
-    started, rng = time.perf_counter(), np.random.default_rng(seed)
+    started, rng = time.perf_counter(), np.random.default_rng(whole("seed", seed, least=0))
     between = len(problem.outputs) <= MOST_OUTPUTS
     each = _WHERE_ROWS_LIE_BETWEEN if between else _CANDIDATES_A_ROW
     rows = choose_rows(problem, int(math.sqrt(pairs / 2 / each)), rng)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from invgan.errors import InputError
+from invgan.arguments import check_kinds, seeds_from, whole
 from invgan.execution.attempt import Outcome
 from invgan.problem import Problem
 from invgan.samples import Simulations
@@ -68,7 +68,7 @@ def simulate(
         ModelError: the model raised for every row, returned another shape, or failed too often.
         InputError: the store is another's, or its disk is full; what came before is safe there.
     """
-    _check(n)
+    _check(problem, n)
     if store is not None:
         from invgan.store import Stored  # noqa: PLC0415
 
@@ -135,7 +135,7 @@ def fill_store(
         Figures of this run: seconds, model_seconds, model_evaluations (of the whole store),
         new_evaluations (of this run).
     """
-    _check(n)
+    _check(problem, n)
     from invgan.store import Stored  # noqa: PLC0415
     from invgan.store.writing import writing  # noqa: PLC0415
 
@@ -188,12 +188,12 @@ class _Heed:
             check_failures(self._problem, x, records, self._done, self._n, self._limit)
 
 
-def _check(n: int) -> None:
-    if n < _FEWEST:
-        raise InputError(f"simulate needs n of {_FEWEST} or more to learn anything; got n={n}")
+def _check(problem: Problem, n: int) -> None:
+    check_kinds(problem=(problem, Problem))
+    whole("n", n, least=_FEWEST)
 
 
 def _seeds(seed: int) -> tuple[int, int]:
     """Of the draws, and of all noise."""
-    first, second = np.random.SeedSequence(seed).generate_state(2)
-    return int(first), int(second)
+    first, second = seeds_from(seed, 2)
+    return first, second
