@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from invgan.arguments import check_kinds, seeds_from
+from invgan.arguments import check_kinds
 from invgan.config import Settings, plain
 from invgan.errors import InputError
 from invgan.fingerprints import fingerprints
@@ -23,7 +23,7 @@ from invgan.problem import Problem
 from invgan.report import Findings, write_report
 from invgan.samples import Samples, Simulations
 from invgan.solution import Solution
-from invgan.stages import ProgressFactory, Work, seconds_of
+from invgan.stages import ProgressFactory, Work, seconds_of, stage_seeds
 from invgan.structure import check_masks
 from invgan.validation import Validation
 
@@ -122,8 +122,7 @@ class Run:
         self.problem, self.settings = problem, settings
         self._overwrite = overwrite
         self._work = Work(problem, settings, device, progress)
-        names = ("simulate", "train", "sample", "correct", "mcmc", "validate")
-        self._seeds = dict(zip(names, seeds_from(seed, len(names)), strict=True))
+        self._seeds = stage_seeds(seed)
         self._resolved = dict(resolved or {"seed": seed, "device": device, **plain(settings)})
         keys = fingerprints(problem, settings, seed, simulations)
         self._folder = Folder(out, keys, device, self._resolved)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from invgan.arguments import seeds_from
 from invgan.checks import beside, compare, validate
 from invgan.config import Settings
 from invgan.correction import correct, push_forward
@@ -28,7 +29,7 @@ from invgan.simulation import check_repeatable, measure, run_model, runs_to_repe
 from invgan.truncation import Truncated
 from invgan.validation import Validation
 
-__all__ = ["ProgressFactory", "Work", "evidence", "seconds_of"]
+__all__ = ["ProgressFactory", "Work", "evidence", "seconds_of", "stage_seeds"]
 
 Advance = Callable[[int, int], None]
 ProgressFactory = Callable[[str], AbstractContextManager[Advance]]
@@ -246,6 +247,12 @@ def _corrected(
     except CorrectionError as error:
         info = {**raw.info, "converged": False, "message": str(error)}
         return Samples(raw.x, raw.y, raw.weights, raw.names, raw.outputs, info)
+
+
+def stage_seeds(seed: int) -> dict[str, int]:
+    """The seeds of the stages of a run with this seed, as a run of `invgan solve` has them."""
+    names = ("simulate", "train", "sample", "correct", "mcmc", "validate")
+    return dict(zip(names, seeds_from(seed, len(names)), strict=True))
 
 
 def evidence(

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from invgan.arguments import seeds_from
 from invgan.errors import InputError
 from invgan.intervention.design import POPULATIONS, Intervention
 from invgan.intervention.projection import Projection, project
@@ -108,9 +109,7 @@ def matched(
     _refuse_noise(intervention)
     started = time.perf_counter()
     y = _outputs(samples)
-    rows_seed, fold_seed, pick_seed = (
-        int(s) for s in np.random.SeedSequence(seed).generate_state(3)
-    )
+    rows_seed, fold_seed, pick_seed = seeds_from(seed, 3)
     simulated = [y[:, intervention.columns(name)] for name in POPULATIONS]
     observed = [
         _rows(seen, np.random.default_rng(rows_seed))

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from invgan.arguments import seeds_from
 from invgan.errors import InputError
 from invgan.gan import Inverse, train
 from invgan.predictability import check_predictability
@@ -67,7 +68,7 @@ def solve_rounds(
         The problem with its prior cut, the simulations of all rounds, and the inverse.
     """
     training = training or TrainConfig()
-    seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(2)]
+    seeds = seeds_from(seed, 2)
     simulations = simulate_rounds(
         problem, simulating, training, seed=seeds[0], device=device, bar=bar
     )

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from invgan.arguments import seeds_from
 from invgan.gan import Inverse
 from invgan.problem import Problem
 from invgan.rounds.inside import Confined, conditions
@@ -77,7 +78,7 @@ def doubted(
     problem: Problem, inverse: Inverse, simulations: Simulations, seed: int
 ) -> tuple[Array, dict[str, Any]]:
     """Draws (n, D) for the observations with the doubt on them, and its figures."""
-    seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(3)]
+    seeds = seeds_from(seed, 3)
     rng = np.random.default_rng(seeds[0])
     y = conditions(problem, _CONDITIONS, rng)
     drawer = Confined(inverse, problem.prior)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from invgan.arguments import seeds_from
 from invgan.gan import Inverse
 from invgan.observations import Table
 from invgan.priors import PriorLike
@@ -85,7 +86,7 @@ def sample_inside(problem: Problem, inverse: Inverse, n: int = 20_000, *, seed: 
         drawn again, and outside, the share that was still outside after a hundred draws.
     """
     started = time.perf_counter()
-    seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(2)]
+    seeds = seeds_from(seed, 2)
     y = conditions(problem, n, np.random.default_rng(seeds[0]))
     x, leaked, outside = Confined(inverse, problem.prior).redrawn(y, seeds[1])
     info = {

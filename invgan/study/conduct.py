@@ -27,12 +27,12 @@ from invgan.folder import Folder
 from invgan.predictability import check_predictability
 from invgan.problem import Problem
 from invgan.samples import Simulations
-from invgan.stages import ProgressFactory, Work
+from invgan.stages import ProgressFactory, Work, stage_seeds
 from invgan.study.changes import Choice
 from invgan.study.outcome import Study
 from invgan.study.plan import SweepPlan, check
 from invgan.study.row import Row
-from invgan.study.runs import Task, one_thread, stage_seeds
+from invgan.study.runs import Task, one_thread
 from invgan.study.search import Search, search_of
 from invgan.study.store import Store
 from invgan.study.summary import write_summary

@@ -26,12 +26,12 @@ from invgan.metrics import c2st
 from invgan.observations import Table
 from invgan.problem import Problem
 from invgan.samples import Samples, Simulations
-from invgan.stages import Work
+from invgan.stages import Work, stage_seeds
 from invgan.study.changes import Choice, changed
 from invgan.study.row import FIGURES, Row
 from invgan.study.yardstick import held_out_divergence
 
-__all__ = ["Task", "carry_out", "one_thread", "stage_seeds"]
+__all__ = ["Task", "carry_out", "one_thread"]
 
 Array = NDArray[np.float64]
 History = Sequence[Mapping[str, Any]]
@@ -66,13 +66,6 @@ class Task:
     exact: Array | None
     answer: bool
     device: str
-
-
-def stage_seeds(seed: int) -> dict[str, int]:
-    """The seeds of the stages of a run with this seed, as a run of `invgan solve` has them."""
-    names = ("simulate", "train", "sample", "correct", "mcmc", "validate")
-    states = np.random.SeedSequence(seed).generate_state(len(names))
-    return {name: int(state) for name, state in zip(names, states, strict=True)}
 
 
 @contextmanager

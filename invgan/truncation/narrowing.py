@@ -7,6 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from invgan.arguments import seeds_from
 from invgan.errors import InputError
 from invgan.priors import Box, PriorLike
 from invgan.ratio import fit_log_odds
@@ -48,7 +49,7 @@ def narrowed(prior: PriorLike, answer: Array, *, miss: float = 1e-3, seed: int =
             f"a region needs {_FEWEST_DRAWS} draws of the answer or more and miss between 0 and 1; "
             f"got {len(answer)} draws and miss={miss}"
         )
-    seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(3)]
+    seeds = seeds_from(seed, 3)
     whole, earlier = _parts(prior)
     answer = answer[within(prior, answer)]
     if len(answer) < _FEWEST_DRAWS:
