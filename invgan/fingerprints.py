@@ -29,7 +29,8 @@ def fingerprints(
     asked = [problem.prior.names, problem.outputs, problem.question]
     about = [*asked, problem.stochastic, problem.noise, problem.missing, seed]
     base = digest(repr(about), repr(x.tolist()), repr(y.shape), y, identity(problem.model))
-    learning, simulating = settings.train.model_dump_json(), settings.simulate
+    simulating = settings.simulate
+    learning = settings.train.model_dump_json(exclude={"workers"})
     rounds = (simulating.rounds, simulating.miss, learning) if simulating.rounds > 1 else ()
     made = () if given is None else (given.x, given.y)
     simulate = digest(

@@ -12,17 +12,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from invgan.gan.content import Outputs, outputs_of
 from invgan.gan.device import generator_on
 from invgan.gan.evidence import Draws
+from invgan.gan.fits import Fitter, one_by_one
 from invgan.gan.game import GameStage
 from invgan.gan.heads import MANY
 from invgan.gan.judge import View, divergence, train_judge
 from invgan.gan.known import Known
-from invgan.gan.member import Estimator, Member, build_estimator
+from invgan.gan.ladder import Ladder
+from invgan.gan.member import Estimator, Member
 from invgan.gan.networks import Generator, plain_generator
 from invgan.gan.recovery import Recovered, play_with_recovery
 from invgan.gan.schedule import Schedule
@@ -51,7 +52,6 @@ Progress = Callable[[int, int], None]
 
 _LEAD = 0.5
 _WORSE, _MISPLACED = 1.1, 0.001
-_ENOUGH = 8192
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,7 @@ class Course:
         watch: called after each evaluation with the history of the head or game under way.
         known: the model itself, where draws are compared by their outputs, or None.
         scales: of parameters and outputs, where a likelihood may weigh the draws, or None.
+        fitter: fits what knows nothing of each other.
     """
 
     config: TrainConfig
@@ -83,6 +84,7 @@ class Course:
     watch: Watch | None = None
     known: Known | None = None
     scales: Scales | None = None
+    fitter: Fitter = one_by_one
 
     def run(self, seed: int, weigh_seed: int) -> Finished:
         """Train the members, and what weighs their draws where that does better than the game.
@@ -91,10 +93,10 @@ class Course:
             seed: of the members.
             weigh_seed: of the likelihood.
         """
-        heads = [self._headed(0, seed, self._kinds)]
+        heads = self._ladder.climbed([0], seed, self._kinds)
         first = self._member(heads[0], self.config.steps, self.judged)
         kind, played = heads[0].kind, first.info["kept_step"] > 0
-        heads += [self._headed(number, seed, (kind,)) for number in range(1, self.members)]
+        heads += self._ladder.climbed(range(1, self.members), seed, (kind,))
         finished = Finished([first], None, {"used": False})
         if kind != "none" and not first.info["judge"]["used"] and (self._learnable or not played):
             finished = self._alone(first, heads, weigh_seed)
@@ -124,7 +126,7 @@ class Course:
             before = self._schedule.before_likelihood + done
             return self._plan(f"likelihood-{name}", steps, before, self.config.patience)
 
-        weighing = Weighing(self.config, scales, pairs, self.selection, plan)
+        weighing = Weighing(self.config, scales, pairs, self.selection, plan, self.fitter)
         weigher, weighed = weighing.run(members, seed)
         return Finished(alone, weigher, {**weighed, "used": weigher is not None})
 
@@ -152,14 +154,6 @@ class Course:
         }
         first.info["by_parameters"].update(told)
         return told["weighed"] <= told["game"] + _MISPLACED
-
-    def _headed(self, number: int, seed: int, kinds: tuple[str, ...]) -> Headed:
-        """The head of a member, and the seeds of what comes after it."""
-        states = np.random.SeedSequence([seed, number]).generate_state(4)
-        head_seed, fit_seed, *after = (int(state) for state in states)
-        kind, estimator, history, rungs = self._climb(number, head_seed, fit_seed, kinds)
-        estimator.settle(self.pairs.y[:_ENOUGH])
-        return Headed(number, kind, estimator, history, rungs, (after[0], after[1]))
 
     def _member(self, head: Headed, steps: int, judged: bool) -> Trained:
         """A member after a game of so many steps from its head."""
@@ -194,29 +188,6 @@ class Course:
         }
         member = Member(kind, estimator, game.kept, judge)
         return Trained(member, history + game.history, info)
-
-    def _climb(
-        self, number: int, seed: int, fit_seed: int, kinds: tuple[str, ...]
-    ) -> tuple[str, Estimator, Rows, dict[str, float]]:
-        """Fit heads of these kinds; the best of them, and the figures of all."""
-        fitted = []
-        for place, kind in enumerate(kinds):
-            estimator = build_estimator(self.config, kind, *self._sizes, seed)
-            estimator.to(self.pairs.u.device)
-            rng = generator_on(self.pairs.u.device, fit_seed)
-            history = self._fit(
-                estimator, f"{number}-{kind}", self._schedule.before_head(number, place), rng
-            )
-            kept = [row["heldout"] for row in history if row.get("kept")]
-            figure = kept[-1] - estimator.temper(self.selection) if kept else 0.0
-            fitted.append((figure, kind, estimator, history))
-        _, kind, estimator, history = min(fitted, key=lambda entry: entry[0])
-        return kind, estimator, history, {name: figure for figure, name, *_ in fitted}
-
-    def _fit(self, estimator: Estimator, name: str, before: int, rng: torch.Generator) -> Rows:
-        """Fit one head, by likelihood where it has more to learn than a regression; its history."""
-        plan = self._plan(name, self.config.steps_of_head, before, self.config.patience)
-        return estimator.fit(self.pairs, self.selection, self.config, rng, plan)
 
     def _play(
         self, number: int, pairs: Source[Column], selection: Pairs, push: Outputs | None, seed: int,
@@ -279,6 +250,14 @@ class Course:
         if isinstance(self.pairs, OnDisk):
             return in_latent_space(estimator, self.pairs)
         return _mapped(estimator, self.pairs)
+
+    @property
+    def _ladder(self) -> Ladder:
+        def plan(name: str, number: int, place: int) -> Plan:
+            before = self._schedule.before_head(number, place)
+            return self._plan(name, self.config.steps_of_head, before, self.config.patience)
+
+        return Ladder(self.config, self.pairs, self.selection, plan, self.fitter)
 
     @property
     def _kinds(self) -> tuple[str, ...]:

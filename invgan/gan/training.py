@@ -38,6 +38,7 @@ from invgan.gan.bayes import known_prior
 from invgan.gan.content import known_outputs
 from invgan.gan.course import Course
 from invgan.gan.device import choose_device, few_threads
+from invgan.gan.fits import fitting
 from invgan.gan.inverse import Inverse
 from invgan.gan.networks import check_networks, fitted
 from invgan.gan.pairing import check_simulations, material, region, under_noise
@@ -124,11 +125,11 @@ def train(
     judged = config.judge and problem.random and count == 1
     known = known_outputs(problem, simulations.x, config, parameters, found.scaling)
     scales = _scales(problem, config, parameters, found.scaling, seeds[3])
-    course = Course(
-        config, pairs, selection, count, judged, checkpoint, fingerprint, progress, watch, known,
-        scales,
-    )  # fmt: skip
-    with few_threads():
+    with few_threads(), fitting(config.workers) as fitter:
+        course = Course(
+            config, pairs, selection, count, judged, checkpoint, fingerprint, progress, watch,
+            known, scales, fitter,
+        )  # fmt: skip
         finished = course.run(seeds[2], seeds[3])
     infos = [trained.info for trained in finished.trained]
     info = {
@@ -206,5 +207,5 @@ def _fingerprint(
 ) -> str:
     """What a checkpoint must match to be taken up again."""
     held = ["mapped"] if on_disk(simulations.y) else []
-    text = json.dumps([config.model_dump(), *asked, *held])
+    text = json.dumps([config.model_dump(exclude={"workers"}), *asked, *held])
     return digest(text, *ends, simulations.x, simulations.y)

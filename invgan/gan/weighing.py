@@ -28,6 +28,7 @@ from invgan.gan.bayes import (
     PriorDensity,
 )
 from invgan.gan.device import generator_on, to_array
+from invgan.gan.fits import Fit, Fitter, one_by_one
 from invgan.gan.judge import gained, mean_of, share
 from invgan.gan.member import Member
 from invgan.gan.stage import Pairs, Plan
@@ -117,6 +118,7 @@ class Weighing:
         pairs: training pairs, network parameters e (n, E) and output scores y (n, L).
         selection: held-out pairs.
         plan: of each stage.
+        fitter: fits what knows nothing of each other.
     """
 
     config: TrainConfig
@@ -124,6 +126,7 @@ class Weighing:
     pairs: Pairs
     selection: Pairs
     plan: Planner
+    fitter: Fitter = one_by_one
 
     @staticmethod
     def steps(config: TrainConfig, members: int, *, prior: bool = False) -> int:
@@ -140,11 +143,9 @@ class Weighing:
         states = np.random.SeedSequence(seed).generate_state(3 + len(members))
         first, decide, *fits, last = (int(state) for state in states)
         form, likelihood = self._best(first, fits[0])
-        likelihoods, full = [likelihood], self.config.steps_of_head
-        before = self.steps(self.config, 1)
-        for place, own in enumerate(fits[1:]):
-            at = before + place * full
-            likelihoods.append(self._fit(form, full, own, str(place + 1), at)[1])
+        before, full = self.steps(self.config, 1), self.config.steps_of_head
+        asked = [_Asked(form, full, own, str(place + 1)) for place, own in enumerate(fits[1:])]
+        likelihoods = [likelihood, *(more for _, more in self._fitted(asked, before))]
         weigher = Weigher(self._prior(len(members), last), likelihoods, (0.0, 1.0))
         powers, found = decided(weigher, members, self.selection, self.scales.within, decide)
         told = {"kind": form[0], "plain": form[1], **found}
@@ -167,35 +168,60 @@ class Weighing:
         """The form that held-out pairs like best, and a likelihood of it in full."""
         full = self.config.steps_of_head
         quarter = -(-full // _TRIALS)
-        tried = [
-            self._fit(form, quarter, first, "trial", place * quarter)[0]
-            for place, form in enumerate(_FORMS)
-        ]
+        trials = [_Asked(form, quarter, first, "trial") for form in _FORMS]
+        tried = [figure for figure, _ in self._fitted(trials, 0)]
         finalists = [_FORMS[place] for place in np.argsort(tried)[:_FINALISTS]]
-        before = quarter * len(_FORMS)
-        finals = [
-            self._fit(form, full, seed, "0", before + place * full)
-            for place, form in enumerate(finalists)
-        ]
+        asked = [_Asked(form, full, seed, "0") for form in finalists]
+        finals = self._fitted(asked, quarter * len(_FORMS))
         best = int(np.argmin([figure for figure, _ in finals]))
         return finalists[best], finals[best][1]
 
-    def _fit(
-        self, form: Form, steps: int, seed: int, which: str, before: int
-    ) -> tuple[float, Likelihood]:
-        """One likelihood; the held-out nats a pair of its outputs' scores, and itself."""
-        kind, plain = form
-        plan = self.plan(f"{kind}-{'units' if plain else 'scores'}-{which}", steps, before)
-        device, sizes = self.pairs.u.device, (self.pairs.u.shape[1], self.pairs.y.shape[1])
-        scales = self.scales
-        likelihood = Likelihood(self.config, kind, plain, *sizes, seed, scales.repeats).to(device)
-        likelihood.settle(scales.parameters, scales.outputs, self.pairs.u, self.pairs.y)
+    def _fitted(self, asked: Sequence[_Asked], before: int) -> list[tuple[float, Likelihood]]:
+        """Likelihoods, each with the held-out nats a pair of its outputs' scores."""
+        blank = [self._blank(one) for one in asked]
+        ahead = np.cumsum([before, *(one.steps for one in asked)]).tolist()
+        fits = [self._fit(*each) for each in zip(blank, asked, ahead[:-1], strict=True)]
+        self.fitter(fits)
+        found = []
+        for likelihood, fit in zip(blank, fits, strict=True):
+            likelihood.estimator.temper(fit.heldout)
+            figure = likelihood.nats(self.selection)
+            found.append((figure if math.isfinite(figure) else math.inf, likelihood))
+        return found
+
+    def _blank(self, asked: _Asked) -> Likelihood:
+        """A likelihood that is yet to be fitted, on its scales."""
+        sizes = self.pairs.u.shape[1], self.pairs.y.shape[1]
+        scales, config = self.scales, self.config
+        found = Likelihood(config, *asked.form, *sizes, asked.seed, scales.repeats)
+        found.to(self.pairs.u.device)
+        found.settle(scales.parameters, scales.outputs, self.pairs.u, self.pairs.y)
+        return found
+
+    def _fit(self, likelihood: Likelihood, asked: _Asked, before: int) -> Fit:
+        """How it is fitted, after so many steps of likelihoods before it."""
+        (kind, plain), steps = asked.form, asked.steps
+        plan = self.plan(f"{kind}-{'units' if plain else 'scores'}-{asked.which}", steps, before)
         pairs, held = (likelihood.exchanged(p.u, p.y) for p in (self.pairs, self.selection))
         config = self.config.model_copy(update={"head_steps": steps})
-        likelihood.estimator.fit(pairs, held, config, generator_on(device, seed), plan)
-        likelihood.estimator.temper(held)
-        figure = likelihood.nats(self.selection)
-        return figure if math.isfinite(figure) else math.inf, likelihood
+        return Fit(likelihood.estimator, pairs, held, config, asked.seed, plan)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A likelihood that is wanted.
+
+    Attributes:
+        form: of it.
+        steps: of its fit.
+        seed: of weights, batches and noise.
+        which: its part in the course, for the name of its checkpoint.
+    """
+
+    form: Form
+    steps: int
+    seed: int
+    which: str
 
 
 def decided(

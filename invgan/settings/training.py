@@ -42,6 +42,12 @@ class TrainConfig(Section):
         description="samplers trained from different seeds, drawn from equally; where left out 4 "
         "for a model with noise, else 1",
     )
+    workers: int = Field(
+        default=1,
+        ge=1,
+        description="processes in which heads and likelihoods are fitted side by side, to the same "
+        "result; on a GPU, and of pairs on the disk, one is fitted after the other",
+    )
     head_steps: int | None = Field(
         default=None,
         ge=1,

@@ -5,12 +5,12 @@
 The simulations are made once; what differs from run to run is how they are learnt from.
 """
 
+from invgan.execution.processes import processes
 from invgan.study.conduct import rehearse, sweep
 from invgan.study.outcome import Study, Tried
 from invgan.study.plan import SweepPlan, load_plan
 from invgan.study.row import FIGURES, Row
 from invgan.study.summary import said
-from invgan.study.workers import processes
 
 __all__ = [
     "FIGURES",

@@ -1,28 +1,18 @@
 """Where the runs of a sweep are carried out: here, one by one, or by an executor.
 
-Any executor with the interface of `concurrent.futures` will do. `processes` makes one of processes
-of this machine, each with one thread, which stop at once when the sweep is stopped.
+Any executor with the interface of `concurrent.futures` will do.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
-
-from threadpoolctl import threadpool_limits
+from concurrent.futures import BrokenExecutor, Executor, Future, as_completed
 
 from invgan.errors import InputError
 from invgan.study.row import Row
 from invgan.study.runs import Task, carry_out
 
-__all__ = ["carried_out", "processes"]
-
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+__all__ = ["carried_out"]
 
 
 def carried_out(tasks: Sequence[Task], executor: Executor | None) -> Iterator[Row]:
@@ -60,60 +50,3 @@ def _heard(future: Future[Row]) -> Row:
             f"a run cannot be handed to the workers ({type(error).__name__}: {error}): put the "
             "model's function in a module, a .py file of its own, or give no executor"
         ) from error
-
-
-@contextmanager
-def processes(count: int) -> Iterator[Executor]:
-    """An executor of so many processes with one thread each, ended with the block.
-
-    Args:
-        count: how many.
-
-    Raises:
-        InputError: fewer than one.
-    """
-    if count < 1:
-        raise InputError(f"workers must be 1 or more; got {count}")
-    before = set(multiprocessing.active_children())
-    context = multiprocessing.get_context("spawn")
-    executor = ProcessPoolExecutor(count, mp_context=context, initializer=_settle)
-    finished = False
-    try:
-        with _environment(dict.fromkeys(_THREADS, "1")):
-            yield executor
-        finished = True
-    finally:
-        if not finished:
-            for child in set(multiprocessing.active_children()) - before:
-                child.terminate()
-        executor.shutdown(cancel_futures=True)
-
-
-def _settle() -> None:
-    """In a worker: one thread, Ctrl-C left to the parent, and no life after it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threadpool_limits(1)
-    threading.Thread(target=_follow, daemon=True).start()
-
-
-def _follow() -> None:
-    """End with the parent, however it ended."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-    os._exit(1)
-
-
-@contextmanager
-def _environment(changes: dict[str, str]) -> Iterator[None]:
-    """Variables that processes started meanwhile inherit."""
-    before = {name: os.environ.get(name) for name in changes}
-    os.environ.update(changes)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

@@ -1,0 +1,83 @@
+"""The ladder of heads: those that are tried for each member, and the one that it goes on with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from invgan.gan.fits import Fit, Fitter
+from invgan.gan.member import build_estimator
+from invgan.gan.stage import Column, Pairs, Plan, Source
+from invgan.gan.trained import Headed, Rows
+from invgan.settings import TrainConfig
+
+__all__ = ["Ladder"]
+
+_ENOUGH = 8192
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """What heads are fitted to, and how.
+
+    Attributes:
+        config: settings.
+        pairs: training pairs, network parameters e (n, E) and output scores y (n, L).
+        selection: pairs that decide which head is kept.
+        plan: of the fit of this name, of this member, in this place on its ladder.
+        fitter: fits what knows nothing of each other.
+    """
+
+    config: TrainConfig
+    pairs: Source[Column]
+    selection: Pairs
+    plan: Callable[[str, int, int], Plan]
+    fitter: Fitter
+
+    def climbed(self, numbers: Sequence[int], seed: int, kinds: tuple[str, ...]) -> list[Headed]:
+        """The heads of members, each the best of these kinds.
+
+        Args:
+            numbers: of the members.
+            seed: of the training.
+            kinds: of heads.
+        """
+        seeds = {
+            number: np.random.SeedSequence([seed, number]).generate_state(4).tolist()
+            for number in numbers
+        }
+        fits = [
+            self._fit(number, place, kind, *seeds[number][:2])
+            for number in numbers
+            for place, kind in enumerate(kinds)
+        ]
+        histories, found = self.fitter(fits), []
+        for at, number in enumerate(numbers):
+            mine = slice(at * len(kinds), (at + 1) * len(kinds))
+            after = seeds[number][2], seeds[number][3]
+            found.append(self._best(number, kinds, fits[mine], histories[mine], after))
+        return found
+
+    def _fit(self, number: int, place: int, kind: str, seed: int, fit_seed: int) -> Fit:
+        """How a member's head of this kind is fitted: by likelihood, most of them."""
+        sizes = self.pairs.u.shape[1], self.pairs.y.shape[1]
+        estimator = build_estimator(self.config, kind, *sizes, seed).to(self.pairs.u.device)
+        plan = self.plan(f"{number}-{kind}", number, place)
+        return Fit(estimator, self.pairs, self.selection, self.config, fit_seed, plan)
+
+    def _best(
+        self, number: int, kinds: tuple[str, ...], fits: Sequence[Fit], histories: Sequence[Rows],
+        after: tuple[int, int],
+    ) -> Headed:  # fmt: skip
+        """The head that held-out pairs like best; after are the seeds of what comes next."""
+        fitted = []
+        for kind, fit, history in zip(kinds, fits, histories, strict=True):
+            kept = [row["heldout"] for row in history if row.get("kept")]
+            figure = kept[-1] - fit.estimator.temper(self.selection) if kept else 0.0
+            fitted.append((figure, kind, fit.estimator, history))
+        _, kind, estimator, history = min(fitted, key=lambda entry: entry[0])
+        estimator.settle(self.pairs.y[:_ENOUGH])
+        rungs = {name: figure for figure, name, *_ in fitted}
+        return Headed(number, kind, estimator, history, rungs, after)
