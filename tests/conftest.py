@@ -59,6 +59,13 @@ def brief_classifier() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def whole_classifier_where_there_is_time(request: pytest.FixtureRequest) -> None:
+    """Slow tests are of the real thing."""
+    if request.node.get_closest_marker("slow"):
+        request.getfixturevalue("whole_classifier")
+
+
 @pytest.fixture
 def whole_classifier(monkeypatch: pytest.MonkeyPatch) -> None:
     """It takes all of them, where a test asks how well it tells."""
