@@ -110,8 +110,8 @@ def figure(result: Any) -> float:
     [
         ("critic wins", {"loss": "nonsaturating", "generator_rate": 2e-6, "critic_steps": 3,
                          "gamma": 0.001}, 0.2),
-        ("oscillation", {"penalty": "none", "averaging": 0.0, "learning_rate": 0.05,
-                         "network": {"slope": 0.8}}, 1.0),
+        ("oscillation", {"penalty": "none", "averaging": 0.0, "learning_rate": 0.03,
+                         "network": {"slope": 0.9}}, 1.0),
     ],
 )  # fmt: skip
 def test_training_plays_a_game_that_failed_again(
