@@ -53,9 +53,10 @@ def blank_pictures() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="session")
 def brief_classifier() -> Iterator[None]:
-    """The classifier that tells draws from the truth takes a quarter of its steps."""
+    """The classifier that tells draws from the truth takes a quarter of its steps and batches."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("invgan.gan.judge._QUICK_STEPS", 100)
+        patch.setattr("invgan.gan.judge._QUICK_BATCHES", 25)
         yield
 
 
@@ -70,6 +71,7 @@ def whole_classifier_where_there_is_time(request: pytest.FixtureRequest) -> None
 def whole_classifier(monkeypatch: pytest.MonkeyPatch) -> None:
     """It takes all of them, where a test asks how well it tells."""
     monkeypatch.setattr("invgan.gan.judge._QUICK_STEPS", 400)
+    monkeypatch.setattr("invgan.gan.judge._QUICK_BATCHES", 100)
 
 
 @pytest.fixture

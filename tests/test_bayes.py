@@ -36,11 +36,11 @@ SD = 0.15
 ROW = np.array([[0.9, -0.4]])
 SECOND_ROAD = (0.0, 1.0)
 BLUNT = TrainConfig(
-    head="gaussian", head_steps=250, steps=0, members=2, judge=False, hidden=32, evaluations=2,
+    head="gaussian", head_steps=150, steps=0, members=2, judge=False, hidden=32, evaluations=2,
     batch_size=256,
 )  # fmt: skip
 """A normal head cannot say what a posterior at the edge of a box looks like."""
-QUICK = BLUNT.model_copy(update={"head_steps": 150, "members": 1})
+QUICK = BLUNT.model_copy(update={"members": 1})
 
 
 def noisy(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -637,6 +637,7 @@ def test_exact_draws_of_outputs_that_repeat_values_pass(
     assert all(np.isfinite(m.value) or m.passed for m in found.measures)
 
 
+@pytest.mark.slow
 def test_values_that_repeat_far_from_the_observations_take_no_check_away() -> None:
     """A threshold keeps half of the prior's outputs; the others have a density."""
 

@@ -135,6 +135,7 @@ def test_with_simulations_a_wrong_law_of_x_given_y_is_set_right(
     assert gap(answer.y) < 0.03, "and the push-forward stays right"
 
 
+@pytest.mark.slow
 def test_both_errors_are_mended_at_once(sum_problem: Problem, sum_simulations: Simulations) -> None:
     x = wrong_given_y(8000, 5, sd=1.8) + 0.1
     answer = correct(sum_problem, draws(x), 4000, simulations=sum_simulations, seed=1)

@@ -116,6 +116,7 @@ def test_pairs_are_the_runs_under_as_much_noise_as_there_is_room_for(monkeypatch
     assert torch.equal(paired(problem, unknown).pairs.y, paired(problem, simulations).pairs.y[:850])
 
 
+@pytest.mark.slow
 def test_few_runs_are_worth_more_than_their_pairs(monkeypatch):
     """300 runs, two parameters, ten noisy outputs: the exact posterior is normal."""
     problem = linear()

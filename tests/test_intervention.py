@@ -230,6 +230,7 @@ def test_both_roads_meet_both_populations(road: str, shift_simulations: Simulati
     assert (solution.coupling is None) == (road == "rgan")
 
 
+@pytest.mark.slow
 def test_noise_of_the_measurement_takes_the_road_of_the_critics() -> None:
     noisy = shift(noise={"normal": 0.3})
     simulations = simulate(noisy.problem(), 3000, seed=1)

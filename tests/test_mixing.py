@@ -126,6 +126,7 @@ def evidence(n=1500, m=500, seed=0, rows=None):
     return weigh(Exact(), x, nodes, lambda done: None)[0]
 
 
+@pytest.mark.slow
 def test_steps_follow_the_closed_form_of_gaussians():
     """One step from N(m, v) to observations N(a, c): the posterior mean and variance, averaged."""
     found = evidence(6000, 1000, rows=SEEN.ppf((np.arange(5000) + 0.5)[:, None] / 5000))

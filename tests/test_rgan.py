@@ -204,6 +204,7 @@ def test_a_heavier_weight_stays_nearer_to_the_prior(
     assert means[1] < 0.5 < means[0]
 
 
+@pytest.mark.slow
 def test_noise_is_taken_out_where_averaged_posteriors_would_keep_it() -> None:
     """x ~ N(0, 1), y = x + N(0, 0.6^2); P_Y comes of x ~ N(0.8, 0.4^2), and of no other law.
 

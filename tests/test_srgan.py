@@ -298,7 +298,7 @@ def posterior(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
 
 
 SMALL = TrainConfig(
-    head="none", members=1, judge=False, hidden=32, steps=300, batch_size=64, evaluations=1,
+    head="none", members=1, judge=False, hidden=32, steps=150, batch_size=64, evaluations=1,
     learning_rate=1e-2, restarts=0, network=NetworkConfig(kind="srgan", blocks=1),
 )  # fmt: skip
 
