@@ -258,7 +258,7 @@ def test_the_noisy_plate_is_reproduced_where_one_step_is_not():
     prior = Prior(x1=stats.uniform(0, 2), x2=stats.uniform(0, 2))
     table = plate.model(plate.box(3000, 1), np.random.default_rng(2))
     problem = Problem(plate.model, prior, table, stochastic=True)
-    found = iterate(problem, plate, 3000, seed=3, pairs=400_000)
+    found = iterate(problem, plate, 3000, seed=3, pairs=1_600_000)
     first, last = found.info["rounds"][0], found.info["rounds"][-1]
     assert found.info["converged"] is True
     assert first["c2st"] > 0.55
