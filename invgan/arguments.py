@@ -20,7 +20,6 @@ _WANTED = {
     "Problem": "a Problem, made of a model, a prior and observations",
     "Simulations": "Simulations, as simulate, load_table and open_store give them",
     "Samples": "Samples, as sample, correct and run_mcmc give them",
-    "Inverse": "an Inverse, as train gives it",
     "Drawer": "an Inverse, or what draws as one does",
     "Settings": "Settings, such as Settings(train=TrainConfig(steps=6000))",
     "TrainConfig": "a TrainConfig, such as TrainConfig(steps=6000)",
@@ -90,9 +89,8 @@ def rows_of(name: str, value: Any, columns: int | None = None) -> Array:
     except (TypeError, ValueError):
         raise InputError(f"{name} must be a table of numbers; got {_said(value)}") from None
     if rows.ndim != 2 or columns not in (None, rows.shape[1]):
-        raise InputError(
-            f"{name} must be rows of {columns or 'as many'} numbers; got the shape {rows.shape}"
-        )
+        size = "" if columns is None else f"{columns} "
+        raise InputError(f"{name} must be rows of {size}numbers; got the shape {rows.shape}")
     return rows
 
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from invgan.files import replacing
-from invgan.gan import Inverse, train
+from invgan.gan import Inverse, judge, train
 from invgan.priors import Prior
 from invgan.problem import Problem
 from invgan.samples import Simulations
@@ -21,6 +21,9 @@ SMALL = TrainConfig(
     head="linear", head_steps=200, steps=60, hidden=32, layers=2, evaluations=2, batch_size=256,
     likelihood=False,
 )  # fmt: skip
+
+WHOLE = {name: getattr(judge, name) for name in ("_QUICK_STEPS", "_QUICK_BATCHES")}
+"""How long the classifier is trained that tells draws from the truth."""
 
 
 def add(x: np.ndarray) -> np.ndarray:
@@ -55,8 +58,8 @@ def blank_pictures() -> Iterator[None]:
 def brief_classifier() -> Iterator[None]:
     """The classifier that tells draws from the truth takes a quarter of its steps and batches."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("invgan.gan.judge._QUICK_STEPS", 100)
-        patch.setattr("invgan.gan.judge._QUICK_BATCHES", 25)
+        for name, value in WHOLE.items():
+            patch.setattr(judge, name, value // 4)
         yield
 
 
@@ -70,8 +73,8 @@ def whole_classifier_where_there_is_time(request: pytest.FixtureRequest) -> None
 @pytest.fixture
 def whole_classifier(monkeypatch: pytest.MonkeyPatch) -> None:
     """It takes all of them, where a test asks how well it tells."""
-    monkeypatch.setattr("invgan.gan.judge._QUICK_STEPS", 400)
-    monkeypatch.setattr("invgan.gan.judge._QUICK_BATCHES", 100)
+    for name, value in WHOLE.items():
+        monkeypatch.setattr(judge, name, value)
 
 
 @pytest.fixture

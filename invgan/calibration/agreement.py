@@ -15,6 +15,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from invgan.arguments import seeds_from
 from invgan.calibration.draws import Drawer, drawn
 from invgan.errors import InputError
 from invgan.metrics import wasserstein
@@ -74,11 +75,10 @@ def disagreement(
             "a disagreement takes two members or more and one row of outputs; got "
             f"{len(drawers)} and {at.shape}"
         )
-    seeds = np.random.SeedSequence(seed).generate_state(len(drawers))
+    seeds = seeds_from(seed, len(drawers))
     sets = 1 + replicates
     clouds = [
-        drawn(d, np.repeat(at, sets, axis=0), draws, int(s))
-        for d, s in zip(drawers, seeds, strict=True)
+        drawn(d, np.repeat(at, sets, axis=0), draws, s) for d, s in zip(drawers, seeds, strict=True)
     ]
     scale = np.concatenate([c[0] for c in clouds]).std(axis=0)
     scale = np.where(scale > 0, scale, 1)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from invgan.arguments import check_kinds, rows_of, whole
+from invgan.arguments import check_kinds, whole
 from invgan.calibration.draws import Drawer, check_pairs, conditions, drawn, scores
 from invgan.calibration.ranks import band, curve, largest_gap, leaning, ranks_below
 from invgan.calibration.regions import (
@@ -160,8 +160,7 @@ def calibrate(
         InputError: there are fewer than 30 pairs.
     """
     check_kinds(drawer=(drawer, Drawer))
-    x, y = rows_of("x", x), rows_of("y", y)
-    check_pairs(x, y, _FEWEST)
+    x, y = check_pairs(x, y, _FEWEST)
     rng = np.random.default_rng(whole("seed", seed, least=0))
     order = rng.permutation(len(x))
     n = min(whole("pairs", pairs), 2 * len(x) // 3)

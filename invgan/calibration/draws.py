@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from invgan.arguments import rows_of, seeds_from
 from invgan.errors import InputError
 from invgan.scaling import OutputScaling, scored
 
@@ -35,8 +36,8 @@ def drawn(drawer: Drawer, y: Array, draws: int, seed: int) -> Array:
     """
     block = max(1, _AT_ONCE // (draws * y.shape[1]))
     starts, found = range(0, len(y), block), []
-    more = np.random.SeedSequence(seed).generate_state(len(starts))
-    for start, own in zip(starts, [seed, *more[1:].tolist()], strict=True):
+    more = seeds_from(seed, len(starts))
+    for start, own in zip(starts, [seed, *more[1:]], strict=True):
         rows = np.repeat(y[start : start + block], draws, axis=0)
         x = np.asarray(drawer.draw(rows, seed=own), float)
         if x.ndim != 2 or len(x) != len(rows) or not np.isfinite(x).all():
@@ -90,13 +91,14 @@ def conditions(y: Array, at: Array, most: int) -> tuple[Array, Array]:
     return t / scale, t_at / scale
 
 
-def check_pairs(x: Array, y: Array, fewest: int) -> None:
-    """Refuse what is no table of pairs.
+def check_pairs(x: Array, y: Array, fewest: int) -> tuple[Array, Array]:
+    """Both tables as arrays, or refused where they are no pairs.
 
     Raises:
         InputError: x and y are not two tables with as many rows, or these are too few.
     """
-    if x.ndim != 2 or y.ndim != 2 or len(x) != len(y):
+    x, y = rows_of("x", x), rows_of("y", y)
+    if len(x) != len(y):
         raise InputError(
             f"held-out pairs are x (n, D) and y (n, L) with the same n; got {x.shape} and {y.shape}"
         )
@@ -105,3 +107,4 @@ def check_pairs(x: Array, y: Array, fewest: int) -> None:
             f"{len(x)} held-out pairs are too few to judge by and {fewest} are needed: run more "
             "simulations (simulate.n)"
         )
+    return x, y

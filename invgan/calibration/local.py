@@ -92,7 +92,7 @@ def local_c2st(
     Raises:
         InputError: there are fewer than 100 pairs.
     """
-    check_pairs(x, y, _FEWEST)
+    x, y = check_pairs(x, y, _FEWEST)
     rng = np.random.default_rng(seed)
     known, here = conditions(y, at, _CONDITIONS)
     near = nearest(y, at)[:pairs]

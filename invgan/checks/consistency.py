@@ -14,7 +14,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from invgan.calibration import Calibration, calibrate, disagreement, local_c2st, nearest
+from invgan.calibration import Calibration, calibrate, disagreement, draws, local_c2st, nearest
 from invgan.calibration.calibrate import NOMINAL
 from invgan.calibration.draws import conditions
 from invgan.calibration.ranks import largest_gap as gap_of_ranks
@@ -44,12 +44,8 @@ _EVEN_NEARBY = (
 
 
 @runtime_checkable
-class Drawer(Protocol):
+class Drawer(draws.Drawer, Protocol):
     """What the checks ask of an inverse."""
-
-    def draw(self, y: Array, *, seed: int = 0) -> Array:
-        """One parameter vector (n, D) for each row of outputs y (n, L)."""
-        ...
 
     def knows(self, y: Array) -> NDArray[np.bool_]:
         """Which rows of y lie within the outputs that were trained on."""

@@ -27,14 +27,13 @@ from invgan.gan.member import Estimator, Member
 from invgan.gan.networks import Generator, plain_generator
 from invgan.gan.recovery import Recovered, play_with_recovery
 from invgan.gan.schedule import Schedule
-from invgan.gan.stage import Column, Pairs, Plan, Source, Watch, run_stage
+from invgan.gan.stage import Column, Pairs, Plan, Rows, Source, Watch, run_stage
 from invgan.gan.streaming import OnDisk, in_latent_space
 from invgan.gan.temper import temper_together
 from invgan.gan.trained import (
     Finished,
     Headed,
     Inside,
-    Rows,
     Trained,
     Weighed,
     doubt,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pickle
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -24,12 +24,11 @@ from invgan.errors import InputError
 from invgan.execution.processes import processes
 from invgan.gan.device import generator_on
 from invgan.gan.member import Estimator
-from invgan.gan.stage import Column, Pairs, Plan, Source
+from invgan.gan.stage import Column, Pairs, Plan, Rows, Source
 from invgan.settings import TrainConfig
 
 __all__ = ["Fit", "Fitter", "fitting", "one_by_one"]
 
-Rows = list[dict[str, Any]]
 Fitted = tuple[dict[str, np.ndarray[Any, Any]], Rows]
 
 _LOOK_EVERY = 0.2
@@ -61,11 +60,12 @@ class Fit:
         return self.estimator.fit(self.pairs, self.heldout, self.config, rng, self.plan)
 
 
-Fitter = Callable[[Sequence[Fit]], list[Rows]]
-"""Fits estimators that know nothing of each other; their histories."""
+Fitter = Callable[[Iterable[Fit]], list[Rows]]
+"""Fits estimators that know nothing of each other; their histories. One by one, each is asked for
+when its turn has come, so that what it is fitted to need not lie beside that of the others."""
 
 
-def one_by_one(fits: Sequence[Fit]) -> list[Rows]:
+def one_by_one(fits: Iterable[Fit]) -> list[Rows]:
     """Each after the one before it."""
     return [fit.run() for fit in fits]
 
@@ -84,8 +84,9 @@ def fitting(workers: int) -> Iterator[Fitter]:
         yield partial(_side_by_side, executor)
 
 
-def _side_by_side(executor: Executor, fits: Sequence[Fit]) -> list[Rows]:
+def _side_by_side(executor: Executor, asked: Iterable[Fit]) -> list[Rows]:
     """All at once; those whose pairs do not lie in this machine's memory one by one."""
+    fits = list(asked)
     if len(fits) < 2 or not all(_travels(fit) for fit in fits):
         return one_by_one(fits)
     with tempfile.TemporaryDirectory(prefix="invgan-") as folder:

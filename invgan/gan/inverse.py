@@ -176,14 +176,12 @@ class Inverse:
         def aimed(e: Tensor, y: Tensor) -> Tensor:
             return weigher.terms(members, e, y).log_density(weigher.powers)
 
-        found = self._of_matched(aimed, x, y)[0] - self._log_mass(weigher, y, seed)
-        return found + self.parameters.log_slope(np.asarray(x, float))
+        x, y = self._matched(x, y)
+        return self._log_density(aimed, x, y) - self._log_mass(weigher, y, seed)
 
     def log_prob_of_heads(self, x: Array, y: Array) -> Array:
         """The same by the heads alone, also where a likelihood weighs their draws; shape (n,)."""
-        return self._of_matched(self._of_heads, x, y)[0] + self.parameters.log_slope(
-            np.asarray(x, float)
-        )
+        return self._log_density(self._of_heads, *self._matched(x, y))
 
     def log_ratio(self, x: Array, y: Array) -> Array:
         """Log of p(x given y) / q(x) by the heads, but for a function of x; shape (n,).
@@ -201,16 +199,15 @@ class Inverse:
         Raises:
             InputError: the shapes do not match, or the inverse has no head (``head: none``).
         """
-        log_p, e = self._of_matched(self._of_heads, x, y)
+        log_p, e = self._of_network(self._of_heads, *self._matched(x, y))
         base = -0.5 * np.square(e).sum(axis=1) - 0.5 * e.shape[1] * math.log(2 * math.pi)
         return np.asarray(log_p - base)
 
     def _of_heads(self, e: Tensor, y: Tensor) -> Tensor:
         return log_mean([member.log_prob(e, y) for member in self.members])
 
-    @torch.no_grad()
-    def _of_matched(self, density: LogDensity, x: Array, y: Array) -> tuple[Array, Array]:
-        """A log-density of network parameters e given scores of y, shape (n,), and e (n, E)."""
+    def _matched(self, x: Array, y: Array) -> tuple[Array, Array]:
+        """Matched rows as arrays, or refused."""
         if not self.has_density:
             raise InputError("an inverse with head 'none' has no density; train with another head")
         x, y = rows_of("x", x, len(self.names)), self._outputs(y)
@@ -218,6 +215,15 @@ class Inverse:
             raise InputError(f"a density takes one x for each y; got {len(x)} and {len(y)} rows")
         if np.isnan(x).any():
             raise InputError("a density takes parameters that are numbers; got NaN among them")
+        return x, y
+
+    def _log_density(self, density: LogDensity, x: Array, y: Array) -> Array:
+        """A log-density of network parameters, of the parameters x (n, D) themselves; (n,)."""
+        return self._of_network(density, x, y)[0] + self.parameters.log_slope(x)
+
+    @torch.no_grad()
+    def _of_network(self, density: LogDensity, x: Array, y: Array) -> tuple[Array, Array]:
+        """A log-density of network parameters e given scores of y, shape (n,), and e (n, E)."""
         e, found = self.parameters.to_network(x), np.empty(len(x))
         for start in range(0, len(y), _AT_ONCE):
             rows = slice(start, start + _AT_ONCE)
@@ -229,7 +235,6 @@ class Inverse:
     @torch.no_grad()
     def _log_mass(self, weigher: Weigher, y: Array, seed: int) -> Array:
         """Log of what the weighed density for each row of y (n, L) is divided by, shape (n,)."""
-        y = self._outputs(y)
         alike = np.nan_to_num(y, nan=np.inf)
         _, first, which = np.unique(alike, axis=0, return_index=True, return_inverse=True)
         scores = to_tensor(self.scaling.to_network(y[first]), self._device)

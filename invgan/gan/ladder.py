@@ -9,8 +9,8 @@ import numpy as np
 
 from invgan.gan.fits import Fit, Fitter
 from invgan.gan.member import build_estimator
-from invgan.gan.stage import Column, Pairs, Plan, Source
-from invgan.gan.trained import Headed, Rows
+from invgan.gan.stage import Column, Pairs, Plan, Rows, Source
+from invgan.gan.trained import Headed
 from invgan.settings import TrainConfig
 
 __all__ = ["Ladder"]

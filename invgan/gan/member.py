@@ -24,7 +24,7 @@ from invgan.gan.heads import (
 from invgan.gan.judge import Judge
 from invgan.gan.likelihood import LikelihoodStage
 from invgan.gan.networks import Generator, build_generator, plain_generator
-from invgan.gan.stage import Column, Pairs, Plan, Source, run_stage
+from invgan.gan.stage import Column, Pairs, Plan, Rows, Source, run_stage
 from invgan.settings import TrainConfig
 
 __all__ = ["Estimator", "Member", "build_estimator", "log_mean"]
@@ -47,7 +47,7 @@ class Estimator(nn.Module):
     def fit(
         self, pairs: Source[Column], heldout: Pairs, config: TrainConfig, rng: torch.Generator,
         plan: Plan,
-    ) -> list[dict[str, Any]]:  # fmt: skip
+    ) -> Rows:  # fmt: skip
         """Fit by likelihood where there is more to learn than a regression; the history."""
         if isinstance(self.head, LinearHead | RegressionHead):
             self.head.fit(*pairs.some())

@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from invgan.gan.losses import LOSSES
+from invgan.gan.stage import Rows
 from invgan.health import Health, diagnose, summary
 from invgan.settings import TrainConfig
 
 __all__ = ["Play", "Recovered", "play_with_recovery", "remedy"]
 
 T = TypeVar("T")
-Rows = list[dict[str, Any]]
 Changes = dict[str, Any]
 
 _STRONGER, _LEAST_GAMMA, _LEAST_LIPSCHITZ = 10.0, 0.05, 1.0

@@ -17,10 +17,12 @@ from torch import Tensor, nn
 
 from invgan.gan.checkpoint import State, load_state, save_state
 
-__all__ = ["Column", "Pairs", "Plan", "Source", "Stage", "Watch", "decay", "run_stage"]
+__all__ = ["Column", "Pairs", "Plan", "Rows", "Source", "Stage", "Watch", "decay", "run_stage"]
 
 Progress = Callable[[int, int], None]
 Watch = Callable[[Sequence[Mapping[str, Any]]], None]
+Rows = list[dict[str, Any]]
+"""The history of a stage: figures of its steps and evaluations."""
 
 _AT_ONCE = 8192
 _RECORD_EVERY = 20
@@ -139,7 +141,7 @@ def decay(step: int, steps: int) -> float:
     return _LAST_RATE + (1 - _LAST_RATE) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
-def run_stage(stage: Stage, plan: Plan, *, lead: float | None = None) -> list[dict[str, Any]]:
+def run_stage(stage: Stage, plan: Plan, *, lead: float | None = None) -> Rows:
     """Train a stage and leave its best weights in ``stage.kept``; returns the history rows.
 
     Args:

@@ -14,15 +14,14 @@ from invgan.gan.evidence import Draws
 from invgan.gan.member import Estimator, Member
 from invgan.gan.networks import Generator, initialise, plain_generator
 from invgan.gan.recovery import Recovered
+from invgan.gan.stage import Rows
 from invgan.gan.weigher import Weigher
 from invgan.health import diagnose_kept
 
 __all__ = [
-    "Finished", "Headed", "Inside", "Rows", "Trained", "Weighed", "doubt", "put_aside", "untrained",
+    "Finished", "Headed", "Inside", "Trained", "Weighed", "doubt", "put_aside", "untrained",
     "without_game",
 ]  # fmt: skip
-
-Rows = list[dict[str, Any]]
 
 _REDRAWS = 10
 

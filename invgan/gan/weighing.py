@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from invgan.arguments import seeds_from
 from invgan.gan.bayes import (
     LARGEST_LOG,
     KnownPrior,
@@ -140,8 +141,7 @@ class Weighing:
         Also returned: the form of the likelihoods, their gain in nats a pair, its standard error
         and the effective share of the candidates.
         """
-        states = np.random.SeedSequence(seed).generate_state(3 + len(members))
-        first, decide, *fits, last = (int(state) for state in states)
+        first, decide, *fits, last = seeds_from(seed, 3 + len(members))
         form, likelihood = self._best(first, fits[0])
         before, full = self.steps(self.config, 1), self.config.steps_of_head
         asked = [_Asked(form, full, own, str(place + 1)) for place, own in enumerate(fits[1:])]
@@ -180,11 +180,11 @@ class Weighing:
         """Likelihoods, each with the held-out nats a pair of its outputs' scores."""
         blank = [self._blank(one) for one in asked]
         ahead = np.cumsum([before, *(one.steps for one in asked)]).tolist()
-        fits = [self._fit(*each) for each in zip(blank, asked, ahead[:-1], strict=True)]
-        self.fitter(fits)
+        self.fitter(self._fit(*each) for each in zip(blank, asked, ahead[:-1], strict=True))
         found = []
-        for likelihood, fit in zip(blank, fits, strict=True):
-            likelihood.estimator.temper(fit.heldout)
+        for likelihood in blank:
+            held = likelihood.exchanged(self.selection.u, self.selection.y)
+            likelihood.estimator.temper(held)
             figure = likelihood.nats(self.selection)
             found.append((figure if math.isfinite(figure) else math.inf, likelihood))
         return found

@@ -62,10 +62,10 @@ class Confined:
         x = self.inverse.draw(y, seed=seed, progress=self.progress)
         outside = np.flatnonzero(~within(self.prior, x))
         leaked = len(outside) / max(len(x), 1)
-        for again in np.random.SeedSequence(seed).generate_state(_MOST_REDRAWS):
+        for again in seeds_from(seed, _MOST_REDRAWS):
             if not len(outside):
                 break
-            x[outside] = self.inverse.draw(y[outside], seed=int(again))
+            x[outside] = self.inverse.draw(y[outside], seed=again)
             outside = outside[~within(self.prior, x[outside])]
         return x, leaked, len(outside) / max(len(x), 1)
 

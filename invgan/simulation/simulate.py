@@ -69,6 +69,7 @@ def simulate(
         InputError: the store is another's, or its disk is full; what came before is safe there.
     """
     _check(problem, n)
+    draws_seed, noise_seed = seeds_from(seed, 2)
     if store is not None:
         from invgan.store import Stored  # noqa: PLC0415
 
@@ -78,17 +79,16 @@ def simulate(
         )  # fmt: skip
         stored = Stored(store, n=n)
         if raw_width(store):
-            simulations = summarised_rows(problem, stored, seed=_seeds(seed)[1])
+            simulations = summarised_rows(problem, stored, seed=noise_seed)
             failed, records = simulations.failed, simulations.failures
             check_failures(problem, failed, records, n, n, max_failures)
             return replace(simulations, info=found | simulations.info)
         small, own = stored.nbytes <= 1e9 * memory, None
         simulations = stored.load() if small else stored.mapped(f"{store}-mapped")
         if small:
-            own = own_outputs(problem, simulations.y, stored.places, seed=_seeds(seed)[1])
+            own = own_outputs(problem, simulations.y, stored.places, seed=noise_seed)
         return replace(simulations, info=simulations.info | found, own=own)
     started = time.perf_counter()
-    draws_seed, noise_seed = _seeds(seed)
     x = Draws(problem.prior, design, draws_seed).rows(0, n)
     runs, failures, seconds = attempted(
         problem, x, seed=noise_seed, chunk=chunk, progress=progress,
@@ -140,7 +140,7 @@ def fill_store(
     from invgan.store.writing import writing  # noqa: PLC0415
 
     started = time.perf_counter()
-    draws_seed, noise_seed = _seeds(seed)
+    draws_seed, noise_seed = seeds_from(seed, 2)
     draws = Draws(problem.prior, design, draws_seed)
     problem = kept_problem(problem, store, draws)
     made_from, call = identity(problem, seed, design), call_size(problem, n, chunk)
@@ -191,9 +191,3 @@ class _Heed:
 def _check(problem: Problem, n: int) -> None:
     check_kinds(problem=(problem, Problem))
     whole("n", n, least=_FEWEST)
-
-
-def _seeds(seed: int) -> tuple[int, int]:
-    """Of the draws, and of all noise."""
-    first, second = seeds_from(seed, 2)
-    return first, second
