@@ -29,6 +29,7 @@ __all__ = ["LogOdds", "Ratio", "fit_log_odds", "log_ratio"]
 Array = NDArray[np.float64]
 
 _FOLDS, _PARTITIONS = 4, 3
+_EPOCHS = 30
 _FEWEST_ROWS = 20
 _SIGNIFICANT = 2.0
 _LARGEST_SCORE = 6.0
@@ -217,7 +218,7 @@ def _network(seed: int, n: int, units: int = 32, rate: float = 3e-3) -> MLPClass
         alpha=1e-3,
         batch_size=min(512, int(0.9 * n)),
         learning_rate_init=rate,
-        max_iter=30,
+        max_iter=_EPOCHS,
         early_stopping=True,
         n_iter_no_change=4,
         random_state=seed,

@@ -9,6 +9,7 @@ import torch
 from matplotlib.figure import Figure
 from scipy import stats
 
+from invgan import ratio
 from invgan.files import replacing
 from invgan.gan import Inverse, judge, train
 from invgan.priors import Prior
@@ -22,8 +23,15 @@ SMALL = TrainConfig(
     likelihood=False,
 )  # fmt: skip
 
-WHOLE = {name: getattr(judge, name) for name in ("_QUICK_STEPS", "_QUICK_BATCHES")}
-"""How long the classifier is trained that tells draws from the truth."""
+WHOLE = {
+    (room, name): getattr(room, name)
+    for room, name in (
+        (judge, "_QUICK_STEPS"),
+        (judge, "_QUICK_BATCHES"),
+        (ratio, "_EPOCHS"),
+    )
+}
+"""How long the classifiers are trained that tell draws from the truth."""
 
 
 def add(x: np.ndarray) -> np.ndarray:
@@ -56,10 +64,10 @@ def blank_pictures() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="session")
 def brief_classifier() -> Iterator[None]:
-    """The classifier that tells draws from the truth takes a quarter of its steps and batches."""
+    """Classifiers that tell draws from the truth take a quarter of their steps and epochs."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in WHOLE.items():
-            patch.setattr(judge, name, value // 4)
+        for (room, name), value in WHOLE.items():
+            patch.setattr(room, name, value // 4)
         yield
 
 
@@ -72,9 +80,9 @@ def whole_classifier_where_there_is_time(request: pytest.FixtureRequest) -> None
 
 @pytest.fixture
 def whole_classifier(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It takes all of them, where a test asks how well it tells."""
-    for name, value in WHOLE.items():
-        monkeypatch.setattr(judge, name, value)
+    """They take all of them, where a test asks how well they tell."""
+    for (room, name), value in WHOLE.items():
+        monkeypatch.setattr(room, name, value)
 
 
 @pytest.fixture

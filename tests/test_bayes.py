@@ -243,6 +243,7 @@ def test_a_game_gives_way_to_weighed_draws_that_are_nearer(
     assert kolmogorov_smirnov(x, exact(ROW[0], SD, 20_000, seed=3)).max() < 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("liked")
 def test_weighed_draws_give_way_to_a_game_that_is_nearer(
     problem: Problem, simulations: Simulations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -612,6 +613,7 @@ class Bent:
         return np.asarray(stats.norm.logpdf(x[:, 0]) + second)
 
 
+@pytest.mark.slow
 def test_proportions_are_weighed_too() -> None:
     """Three that sum to one, of which two are measured."""
 

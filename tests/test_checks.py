@@ -325,7 +325,14 @@ def test_observations_out_of_range_are_refused_by_column() -> None:
     assert validate(problem, samples, simulations=simulations).verdict == "not answerable"
 
 
-@pytest.mark.parametrize("law", [stats.norm(), stats.expon(), stats.t(3)])
+@pytest.mark.parametrize(
+    "law",
+    [
+        stats.expon(),
+        pytest.param(stats.norm(), marks=pytest.mark.slow),
+        pytest.param(stats.t(3), marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize(("n", "rows", "question"), [(400, 1, "posterior"), (800, 2, "population")])
 def test_a_few_exact_rows_of_many_outputs_are_hardly_ever_refused(
     law: object, n: int, rows: int, question: str

@@ -16,6 +16,8 @@ from invgan.problem import Problem
 from invgan.samples import Samples, Simulations
 from invgan.simulation import evaluate, simulate
 
+pytestmark = pytest.mark.usefixtures("whole_classifier")
+
 
 def draws(x: np.ndarray) -> Samples:
     return Samples(x, None, np.ones(len(x)), ("x1", "x2"), ("y",))

@@ -112,6 +112,7 @@ def test_an_example_runs_from_its_configuration(name: str, tmp_path: Path) -> No
     assert results["verdict"] in ("consistent", "not consistent")
 
 
+@pytest.mark.usefixtures("blank_pictures")
 def test_the_starter_runs(tmp_path: Path) -> None:
     assert CliRunner().invoke(main, ["init", str(tmp_path / "mine")]).exit_code == 0
     out = solve_small(tmp_path / "mine" / "config.yml", tmp_path)
@@ -163,7 +164,15 @@ def test_the_committed_observations_are_what_the_script_makes(
 needs_awk = pytest.mark.skipif(shutil.which("awk") is None, reason="needs awk")
 
 
-@pytest.mark.parametrize("name", [pytest.param("external", marks=needs_awk), "ode", "cluster"])
+@pytest.mark.usefixtures("blank_pictures")
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("external", marks=needs_awk),
+        pytest.param("ode", marks=pytest.mark.slow),
+        pytest.param("cluster", marks=pytest.mark.slow),
+    ],
+)
 def test_an_example_of_another_kind_of_model_runs(name: str, tmp_path: Path) -> None:
     out = solve_small(EXAMPLES / name / "config.yml", tmp_path, FEW)
     results = json.loads((out / "results.json").read_text(encoding="utf-8"))

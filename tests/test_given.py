@@ -16,6 +16,8 @@ from invgan.errors import InputError
 from invgan.models import apply_summary, load_table, summarised
 from invgan.settings import McmcConfig, SampleConfig, SimulateConfig, TrainConfig
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 SETTINGS = ig.Settings(
     simulate=SimulateConfig(n=2000),
     train=TrainConfig(

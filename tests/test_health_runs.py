@@ -40,7 +40,7 @@ def benchmark() -> ModuleType:
 
 bench = benchmark()
 FIRST = 200
-QUICK = ("blown up", "critic wins", "mode collapse", "not yet trained", "healthy")
+QUICK = ("blown up", "mode collapse", "healthy")
 SLOWER = tuple(kind for kind in bench.KINDS if kind not in QUICK)
 
 

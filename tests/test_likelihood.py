@@ -69,9 +69,11 @@ def test_outputs_are_predictions_of_the_repeats_that_were_observed(measured):
 @pytest.mark.parametrize(
     ("noise", "law"),
     [
-        ({"normal": 0.4}, lambda m: stats.norm(m, 0.4)),
+        pytest.param({"normal": 0.4}, lambda m: stats.norm(m, 0.4), marks=pytest.mark.slow),
         ({"student_t": {"df": 2, "sd": 0.4}}, lambda m: stats.t(2, m, 0.4)),
-        ({"lognormal": 0.4}, lambda m: stats.lognorm(0.4, scale=m)),
+        pytest.param(
+            {"lognormal": 0.4}, lambda m: stats.lognorm(0.4, scale=m), marks=pytest.mark.slow
+        ),
     ],
 )
 def test_two_branches_of_a_square_under_every_law_of_noise(noise, law):

@@ -5,6 +5,8 @@ import pytest
 
 from invgan.ratio import log_ratio
 
+pytestmark = pytest.mark.usefixtures("whole_classifier")
+
 N = 6000
 
 
