@@ -30,7 +30,9 @@ from numpy.typing import NDArray
 
 import invgan as ig
 from invgan.calibration import calibrate
+from invgan.checks.consistency import against_likelihood
 from invgan.metrics import c2st
+from invgan.simulation import evaluate
 
 Array = NDArray[np.float64]
 Draw = Callable[[Array, int], Array]
@@ -71,6 +73,7 @@ def run(task: sbibm_tasks.Task, n: int, seed: int, options: argparse.Namespace) 
         )
         for number in options.observations
     ]  # fmt: skip
+    expected = {} if inverse is None else _expected(task, inverse, options.observations, seed)
     return {
         "task": task.name,
         "n": n,
@@ -81,7 +84,23 @@ def run(task: sbibm_tasks.Task, n: int, seed: int, options: argparse.Namespace) 
         "quick": options.quick,
         "seconds": seconds,
         **({} if inverse is None else _about(problem, inverse)),
+        **expected,
     }
+
+
+def _expected(
+    task: sbibm_tasks.Task, inverse: ig.Inverse, observations: list[int], seed: int
+) -> dict[str, list[float]]:
+    """The verdict's likelihood C2ST at each observation, where the draws rest on a likelihood."""
+    if not inverse.rests_on_likelihood:
+        return {}
+    found = []
+    for number in observations:
+        x = _draw(inverse, task.observation(number), seed)
+        y = evaluate(task.problem(number), x, seed=seed)
+        (figure,) = against_likelihood(inverse.residuals, x, y, seed)
+        found.append(round(figure.value, 4))
+    return {"likelihood_c2st": found}
 
 
 def _draw(inverse: ig.Inverse, row: Array, seed: int) -> Array:

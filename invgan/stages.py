@@ -275,6 +275,7 @@ def evidence(
         "log_prob": inverse.log_prob_of_heads if inverse.has_density else None,
         "members": members if len(members) > 1 else (),
         "embed": inverse.embed if structured else None,
+        "residuals": inverse.residuals if inverse.rests_on_likelihood else None,
         "doubts": inverse.doubts,
     }
 

@@ -10,7 +10,9 @@ import pytest
 import torch
 from scipy import stats
 
-from invgan.gan import Inverse, train
+from invgan.checks import validate
+from invgan.errors import InputError
+from invgan.gan import Inverse, sample, train
 from invgan.gan.bayes import KnownPrior, LearntPrior, Likelihood, known_prior
 from invgan.gan.course import Course
 from invgan.gan.heads import log_prob
@@ -29,8 +31,10 @@ from invgan.samples import Simulations
 from invgan.scaling import OutputScaling, ParameterScaling
 from invgan.settings import EmbeddingConfig, TrainConfig
 from invgan.simulation import simulate
+from invgan.stages import evidence
 from invgan.structure import pad_row
 from invgan.truncation import Region, Truncated
+from invgan.validation import Measure
 
 SD = 0.15
 ROW = np.array([[0.9, -0.4]])
@@ -121,6 +125,55 @@ def test_the_density_is_that_of_the_weighed_draws(weighed: Inverse) -> None:
     assert weighed.log_prob(grid[:0], rows[:0]).shape == (0,)
 
 
+def likelihood_c2st(inverse: Inverse, problem: Problem, simulations: Simulations) -> Measure:
+    """The figure of a verdict on the answer for these observations."""
+    samples = sample(inverse, problem.observations.rows, 3000, seed=4)
+    found = validate(problem, samples, simulations=simulations, **evidence(inverse, problem))
+    (figure,) = [m for m in found.measures if m.name == "likelihood C2ST"]
+    assert figure.passed or any("learnt likelihood expects" in said for said in found.reasons)
+    return figure
+
+
+def test_the_model_s_outputs_are_those_that_the_likelihood_expects(
+    weighed: Inverse, problem: Problem, simulations: Simulations
+) -> None:
+    """And are not where the model errs by half as much as it did in the simulations."""
+    assert weighed.rests_on_likelihood
+    right = likelihood_c2st(weighed, problem, simulations)
+    assert right.passed
+    assert right.value < 0.56
+    quieter = replace(problem, model=lambda x, rng: x + SD / 2 * rng.normal(size=x.shape))
+    wrong = likelihood_c2st(weighed, quieter, simulations)
+    assert not wrong.passed
+    assert wrong.value > 0.65
+
+
+def test_residuals_are_normal_where_the_likelihood_is_right(weighed: Inverse) -> None:
+    generator = np.random.default_rng(5)
+    x = generator.uniform(-0.9, 0.9, (5000, 2))
+    seen, expected = weighed.residuals(x, noisy(x, generator), seed=1)
+    assert seen.shape == expected.shape == (5000, 4)
+    assert np.array_equal(seen[:, :2], expected[:, :2])
+    assert not np.allclose(seen[:, 2:], expected[:, 2:])
+    for table in (seen, expected):
+        gaps = [stats.kstest(column, "norm").statistic for column in table[:, 2:].T]
+        assert max(gaps) < 0.06
+    again = weighed.residuals(x, noisy(x, np.random.default_rng(6)), seed=1)
+    assert np.array_equal(again[1], expected)
+    with pytest.raises(InputError, match="none weighs these draws"):
+        replace(weighed, weigher=None).residuals(x, x)
+
+
+@pytest.mark.parametrize(("powers", "rests"), [((0.9, 0.1), False), ((0.5, 0.5), True)])
+def test_an_answer_rests_on_a_likelihood_that_counts_for_half(
+    weighed: Inverse, problem: Problem, powers: tuple[float, float], rests: bool
+) -> None:
+    other = replace(weighed, weigher=weighed.weigher.to_powers(powers))
+    assert other.rests_on_likelihood == rests
+    assert (evidence(other, problem)["residuals"] is not None) == rests
+    assert not replace(weighed, weigher=None).rests_on_likelihood
+
+
 def test_it_survives_its_files_and_its_members_have_likelihoods_of_their_own(
     weighed: Inverse, tmp_path: Path
 ) -> None:
@@ -157,6 +210,13 @@ def test_repeats_of_one_experiment_are_a_product(kind: str, tmp_path: Path) -> N
     weighed.save(tmp_path / "inverse")
     again = Inverse.load(tmp_path / "inverse", device="cpu")
     assert np.array_equal(again.draw(rows[:50], seed=1), weighed.draw(rows[:50], seed=1))
+    fresh = simulate(problem, 500, seed=9)
+    y = fresh.y.copy()
+    if kind == "set":
+        y[:100, 2:] = np.nan
+    seen, expected = weighed.residuals(fresh.x, y)
+    assert seen.shape == expected.shape == (np.isfinite(y).sum() // 2, 4)
+    assert stats.kstest(seen[:, 2], "norm").statistic < 0.08
 
 
 @pytest.mark.parametrize("plain", [True, False], ids=["units", "scores"])

@@ -2,8 +2,9 @@
 
 Held-out pairs (x, y) and pairs (x', y) with x' drawn for the same y must be indistinguishable; the
 true x must rank evenly among many draws for its y; and at the very observation a classifier must
-find nothing amiss. Last, the answer must be what this inverse says, or this
-evidence is not about it.
+find nothing amiss. Where draws were weighed by a likelihood, it must expect the outputs that the
+model gave for them. Last, the answer must be what this inverse says, or this evidence is not about
+it.
 """
 
 from __future__ import annotations
@@ -25,13 +26,14 @@ from invgan.samples import Simulations
 from invgan.validation import Measure
 
 __all__ = [
-    "Drawer", "against_inverse", "calibrated", "in_agreement", "nearby", "self_consistency",
+    "Drawer", "Residuals", "against_inverse", "against_likelihood", "calibrated", "in_agreement",
+    "nearby", "self_consistency",
 ]  # fmt: skip
 
 Array = NDArray[np.float64]
 
 # What is too small to matter, on top of the noise or however large it is.
-_KS, _PAIRS, _ANSWER = 0.02, 0.55, 0.58
+_KS, _PAIRS, _ANSWER, _LAW = 0.02, 0.55, 0.58, 0.60
 _COVERAGE, _LOCAL, _APART = 0.03, 0.04, 0.25
 _CONDITIONS = 20
 _FEWEST, _FEWEST_LOCAL, _COMPARED, _NEARBY = 50, 200, 4_000, 500
@@ -49,6 +51,14 @@ class Drawer(draws.Drawer, Protocol):
 
     def knows(self, y: Array) -> NDArray[np.bool_]:
         """Which rows of y lie within the outputs that were trained on."""
+        ...
+
+
+class Residuals(Protocol):
+    """Outputs of the model, and those that a likelihood expects for the same parameters."""
+
+    def __call__(self, x: Array, y: Array, *, seed: int) -> tuple[Array, Array]:
+        """Two tables with the same rows, (m, C), of matched rows x (n, D) and y (n, L)."""
         ...
 
 
@@ -151,6 +161,20 @@ def against_inverse(
         within("answer against inverse C2ST", None, accuracy, guessing(2 * count),
                "how often a classifier tells the answer from what the inverse draws anew",
                enough=_ANSWER),
+    ]  # fmt: skip
+
+
+def against_likelihood(residuals: Residuals, x: Array, y: Array, seed: int) -> list[Measure]:
+    """Outputs y (n, L) of the answer's draws x (n, D) against what its likelihood expects."""
+    rows = np.random.default_rng(seed).permutation(len(x))[:_COMPARED]
+    seen, expected = residuals(x[rows], y[rows], seed=seed + 1)
+    if len(seen) < _FEWEST_LOCAL:
+        return []
+    accuracy = c2st(seen, expected, seed=seed, most=_COMPARED, paired=True)
+    return [
+        within("likelihood C2ST", None, accuracy, guessing(2 * min(len(seen), _COMPARED)),
+               "how often a classifier tells the model's outputs for the draws from those that the "
+               "learnt likelihood expects, which the draws rest on; 0.5 is never", enough=_LAW),
     ]  # fmt: skip
 
 

@@ -52,6 +52,7 @@ def validate(
     log_prob: LogDensity | None = None,
     members: Sequence[consistency.Drawer] = (),
     embed: Embedding | None = None,
+    residuals: consistency.Residuals | None = None,
     doubts: Sequence[Health] = (),
     seed: int = 0,
     progress: Progress | None = None,
@@ -74,6 +75,9 @@ def validate(
             whether they agree.
         embed: summaries (n, E) of outputs (n, L), in which an observation is held against the
             simulations; by default the outputs themselves.
+        residuals: of outputs by the likelihood that the draws rest on: the posterior question asks
+            whether the model's outputs for the draws are those that it expects. Of an inverse that
+            ``rests_on_likelihood``, its ``residuals``.
         doubts: what went wrong in the games that the generators were kept from, as in
             ``inverse.doubts``. They are among the reasons and change no verdict: what a failed
             game does to an answer the figures see, and one may fail and do nothing to it.
@@ -121,6 +125,8 @@ def validate(
         if simulations is not None and inverse is not None:
             measures += _posterior(problem, x, count, simulations, inverse, log_prob, seed, info)
             blunt = _blunt(measures, info)
+        if residuals is not None and problem.field is None:
+            measures += consistency.against_likelihood(residuals, x, y, seed)
         if members:
             at, names = posterior.observed(problem), problem.quantities
             measures += consistency.in_agreement(members, at, names, seed)

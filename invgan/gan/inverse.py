@@ -22,6 +22,7 @@ from invgan.errors import InputError
 from invgan.gan.artefact import Kind
 from invgan.gan.codes import check_code
 from invgan.gan.device import choose_device, generator_on, to_array, to_tensor
+from invgan.gan.expected import residuals
 from invgan.gan.member import Member, log_mean
 from invgan.gan.weigher import Weigher
 from invgan.health import Health
@@ -36,6 +37,7 @@ LogDensity = Callable[[Tensor, Tensor], Tensor]
 
 _KIND = Kind("inverse", None, 3, "run train first")
 _AT_ONCE = 8192
+_HALF = 0.5
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,11 @@ class Inverse:
     def has_density(self) -> bool:
         """Whether `log_prob` can be asked: there is a head."""
         return self.members[0].has_density
+
+    @property
+    def rests_on_likelihood(self) -> bool:
+        """Whether a learnt likelihood counts for half or more of what its draws are weighed by."""
+        return self.weigher is not None and self.weigher.powers[1] >= _HALF
 
     @property
     def doubts(self) -> tuple[Health, ...]:
@@ -240,6 +247,34 @@ class Inverse:
         scores = to_tensor(self.scaling.to_network(y[first]), self._device)
         rng = generator_on(self._device, whole("seed", seed, least=0))
         return to_array(weigher.log_mass(self.members, scores, rng))[which.ravel()]
+
+    def residuals(self, x: Array, y: Array, *, seed: int = 0) -> tuple[Array, Array]:
+        """Outputs of the model and those that the learnt likelihood expects, as its residuals.
+
+        If the likelihood is right about the parameters x no classifier tells one from the other.
+
+        Args:
+            x: parameters, shape (n, D).
+            y: outputs of the model for them, shape (n, L).
+
+        Other Args:
+            seed: of the outputs that the likelihood draws.
+
+        Returns:
+            Two tables with the same rows, network parameters beside residuals; a row for each
+            repeat of one experiment.
+
+        Raises:
+            InputError: the shapes do not match, or no likelihood weighs the draws.
+        """
+        if self.weigher is None:
+            raise InputError("residuals are those of a likelihood, and none weighs these draws")
+        x, y = self._matched(x, y)
+        e = to_tensor(self.parameters.to_network(x), self._device)
+        scores = to_tensor(self.scaling.to_network(y), self._device)
+        rng = generator_on(self._device, whole("seed", seed, least=0))
+        seen, expected = residuals(self.weigher, e, scores, rng)
+        return to_array(seen), to_array(expected)
 
     @torch.no_grad()
     def embed(self, y: Array) -> Array:

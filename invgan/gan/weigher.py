@@ -122,11 +122,11 @@ class Weigher(nn.Module):
 
     def to_powers(self, powers: Powers) -> Weigher:
         """The same with other powers."""
-        return Weigher(self.prior, self._likelihoods, powers)
+        return Weigher(self.prior, self.each, powers)
 
     def only(self, number: int) -> Weigher:
         """The same with the likelihood of this number alone."""
-        return Weigher(self.prior, [self._likelihoods[number]], self.powers)
+        return Weigher(self.prior, [self.each[number]], self.powers)
 
     def choose(self, members: Sequence[Member], y: Tensor, rng: torch.Generator) -> Tensor:
         """One draw e (n, E) for each row of scores y (n, L).
@@ -239,16 +239,17 @@ class Weigher(nn.Module):
         heads = torch.zeros_like(prior)
         if members:
             heads = log_mean([member.log_prob(e, y) for member in members]) - prior
-        likelihoods = [likelihood.log_prob(e, y) for likelihood in self._likelihoods]
+        likelihoods = [likelihood.log_prob(e, y) for likelihood in self.each]
         return Terms(prior, _bounded(heads), _bounded(log_mean(likelihoods)))
 
     @property
-    def _likelihoods(self) -> list[Likelihood]:
+    def each(self) -> list[Likelihood]:
+        """The likelihoods, one by one."""
         return [cast(Likelihood, each) for each in self.likelihoods]
 
     @property
     def _first(self) -> Likelihood:
-        return self._likelihoods[0]
+        return self.each[0]
 
 
 def _resampled(log_w: Tensor, count: int, rng: torch.Generator) -> Tensor:

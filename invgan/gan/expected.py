@@ -1,0 +1,52 @@
+"""What a learnt likelihood expects of the outputs, beside those that the model gave.
+
+Draws that are weighed by a likelihood l(y given e) are right where l is. The model has been run for
+the draws for an observation: its outputs are draws of the true law at the very parameters that
+count, and must not be told from draws of l for the same parameters.
+
+Both are seen as residuals, by the map that makes outputs standard normal if l is their law. It is
+one to one, so that nothing is lost, and a classifier need not learn l before it can find its fault.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from invgan.gan.weigher import Weigher
+
+__all__ = ["residuals"]
+
+_AT_ONCE = 8192
+
+
+@torch.no_grad()
+def residuals(
+    weigher: Weigher, e: Tensor, y: Tensor, rng: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Residuals of outputs, and of others that the likelihood draws for the same parameters.
+
+    Args:
+        weigher: whose likelihood is asked.
+        e: network parameters, shape (n, E).
+        y: output scores of the model for them, shape (n, R L).
+        rng: of the draws.
+
+    Returns:
+        Two tables (m, E + L), parameters beside residuals, with a row for each of the R repeats
+        of one experiment that is there.
+    """
+    likelihoods = weigher.each
+    first = likelihoods[0]
+    pairs = first.exchanged(e, y)
+    which = torch.randint(len(likelihoods), (len(pairs.u),), generator=rng, device=pairs.u.device)
+    seen, expected = torch.empty_like(pairs.u), torch.empty_like(pairs.u)
+    for number, likelihood in enumerate(likelihoods):
+        for rows in torch.split((which == number).nonzero()[:, 0], _AT_ONCE):
+            some = pairs.at(rows)
+            noise = torch.randn(some.u.shape, generator=rng, device=some.u.device)
+            drawn = likelihood.estimator.inverse(noise, some.y)
+            seen[rows], _ = first.estimator(some.u, some.y)
+            expected[rows], _ = first.estimator(drawn, some.y)
+    parameters = pairs.y[:, : e.shape[1]]
+    return torch.cat([parameters, seen], dim=1), torch.cat([parameters, expected], dim=1)
