@@ -15,6 +15,7 @@ from invgan.errors import InputError
 from invgan.gan import Inverse, sample, train
 from invgan.gan.bayes import KnownPrior, LearntPrior, Likelihood, known_prior
 from invgan.gan.course import Course
+from invgan.gan.expected import residuals
 from invgan.gan.heads import log_prob
 from invgan.gan.judge import gained
 from invgan.gan.moves import moved
@@ -24,7 +25,7 @@ from invgan.gan.stage import Pairs
 from invgan.gan.trained import Inside, Weighed
 from invgan.gan.weigher import Terms, Weigher, _resampled
 from invgan.gan.weighing import POWERS, Scales, chosen, decided
-from invgan.metrics import kolmogorov_smirnov
+from invgan.metrics import c2st, kolmogorov_smirnov
 from invgan.priors import Box, Dirichlet, MultivariateNormal, Prior
 from invgan.problem import Problem
 from invgan.samples import Simulations
@@ -164,8 +165,20 @@ def test_residuals_are_normal_where_the_likelihood_is_right(weighed: Inverse) ->
         replace(weighed, weigher=None).residuals(x, x)
 
 
-@pytest.mark.parametrize(("powers", "rests"), [((0.9, 0.1), False), ((0.5, 0.5), True)])
-def test_an_answer_rests_on_a_likelihood_that_counts_for_half(
+def test_the_lattice_of_counts_is_no_fault_of_the_likelihood() -> None:
+    """Outputs rounded to twice their error are its rounded draws; outputs cut off are not."""
+    weigher, _, held = exact_weigher()
+    rounded, cut = (f(held.y / (2 * SD)) * 2 * SD for f in (torch.round, torch.floor))
+    told = [
+        c2st(*(table.numpy() for table in residuals(weigher, held.u, y, rng(1))), paired=True)
+        for y in (rounded, cut)
+    ]
+    assert told[0] < 0.52
+    assert told[1] > 0.6
+
+
+@pytest.mark.parametrize(("powers", "rests"), [((0.5, 0.5), False), ((0.25, 0.75), True)])
+def test_an_answer_rests_on_a_likelihood_that_counts_for_most(
     weighed: Inverse, problem: Problem, powers: tuple[float, float], rests: bool
 ) -> None:
     other = replace(weighed, weigher=weighed.weigher.to_powers(powers))

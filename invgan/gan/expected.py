@@ -6,6 +6,8 @@ count, and must not be told from draws of l for the same parameters.
 
 Both are seen as residuals, by the map that makes outputs standard normal if l is their law. It is
 one to one, so that nothing is lost, and a classifier need not learn l before it can find its fault.
+Counts lie on a lattice, which a density knows nothing of and the parameters do not depend on: what
+is drawn of such a column is brought to the nearest value that was seen.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from invgan.gan.weigher import Weigher
 
 __all__ = ["residuals"]
 
-_AT_ONCE = 8192
+_AT_ONCE, _TIED = 8192, 0.01
 
 
 @torch.no_grad()
@@ -41,12 +43,33 @@ def residuals(
     pairs = first.exchanged(e, y)
     which = torch.randint(len(likelihoods), (len(pairs.u),), generator=rng, device=pairs.u.device)
     seen, expected = torch.empty_like(pairs.u), torch.empty_like(pairs.u)
+    lattice = [_repeated(column) for column in pairs.u.T]
     for number, likelihood in enumerate(likelihoods):
         for rows in torch.split((which == number).nonzero()[:, 0], _AT_ONCE):
             some = pairs.at(rows)
             noise = torch.randn(some.u.shape, generator=rng, device=some.u.device)
-            drawn = likelihood.estimator.inverse(noise, some.y)
+            drawn = _on_lattice(likelihood.estimator.inverse(noise, some.y), lattice)
             seen[rows], _ = first.estimator(some.u, some.y)
             expected[rows], _ = first.estimator(drawn, some.y)
     parameters = pairs.y[:, : e.shape[1]]
     return torch.cat([parameters, seen], dim=1), torch.cat([parameters, expected], dim=1)
+
+
+def _repeated(column: Tensor) -> Tensor | None:
+    """The values (K,) of a column (n,), in order, where it repeats one value in a hundred."""
+    values = torch.unique(column)
+    return values if 1 < len(values) < (1 - _TIED) * len(column) else None
+
+
+def _on_lattice(rows: Tensor, lattice: list[Tensor | None]) -> Tensor:
+    """Rows (n, L) with the nearest value of each column that has a lattice."""
+    columns = [
+        column if values is None else values[torch.bucketize(column, _between(values))]
+        for column, values in zip(rows.T.contiguous(), lattice, strict=True)
+    ]
+    return torch.stack(columns, dim=1)
+
+
+def _between(values: Tensor) -> Tensor:
+    """Half way between each value and the next."""
+    return (values[1:] + values[:-1]) / 2

@@ -37,7 +37,7 @@ LogDensity = Callable[[Tensor, Tensor], Tensor]
 
 _KIND = Kind("inverse", None, 3, "run train first")
 _AT_ONCE = 8192
-_HALF = 0.5
+_MOSTLY = 0.75
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,11 @@ class Inverse:
 
     @property
     def rests_on_likelihood(self) -> bool:
-        """Whether a learnt likelihood counts for half or more of what its draws are weighed by."""
-        return self.weigher is not None and self.weigher.powers[1] >= _HALF
+        """Whether a learnt likelihood has a power of three quarters or more in its draws' weights.
+
+        With a smaller one they lie between two laws that err apart, and neither need be right.
+        """
+        return self.weigher is not None and self.weigher.powers[1] >= _MOSTLY
 
     @property
     def doubts(self) -> tuple[Health, ...]:
