@@ -19,7 +19,7 @@ from invgan.gan.weigher import Weigher
 
 __all__ = ["residuals"]
 
-_AT_ONCE, _TIED = 8192, 0.01
+_AT_ONCE, _TIED, _LARGEST = 8192, 0.01, 10.0
 
 
 @torch.no_grad()
@@ -52,7 +52,15 @@ def residuals(
             seen[rows], _ = first.estimator(some.u, some.y)
             expected[rows], _ = first.estimator(drawn, some.y)
     parameters = pairs.y[:, : e.shape[1]]
-    return torch.cat([parameters, seen], dim=1), torch.cat([parameters, expected], dim=1)
+    return (
+        torch.cat([parameters, _bounded(seen)], dim=1),
+        torch.cat([parameters, _bounded(expected)], dim=1),
+    )
+
+
+def _bounded(residual: Tensor) -> Tensor:
+    """What no normal number reaches is far off, whatever it is."""
+    return residual.nan_to_num(nan=_LARGEST).clamp(-_LARGEST, _LARGEST)
 
 
 def _repeated(column: Tensor) -> Tensor | None:

@@ -7,7 +7,7 @@ names, settings, history), which load on any device and in later versions.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -15,15 +15,15 @@ from typing import Any, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from invgan.arguments import rows_of, whole
 from invgan.errors import InputError
-from invgan.gan.artefact import Kind
 from invgan.gan.codes import check_code
 from invgan.gan.device import choose_device, generator_on, to_array, to_tensor
 from invgan.gan.expected import residuals
 from invgan.gan.member import Member, log_mean
+from invgan.gan.stored import KIND, description, networks, rebuilt
 from invgan.gan.weigher import Weigher
 from invgan.health import Health
 from invgan.scaling import OutputScaling, ParameterScaling
@@ -35,7 +35,6 @@ Array = NDArray[np.float64]
 Progress = Callable[[int, int], None]
 LogDensity = Callable[[Tensor, Tensor], Tensor]
 
-_KIND = Kind("inverse", None, 3, "run train first")
 _AT_ONCE = 8192
 _MOSTLY = 0.75
 
@@ -302,27 +301,7 @@ class Inverse:
 
     def save(self, path: str | Path) -> None:
         """Write `<path>.safetensors` and `<path>.json`."""
-        _KIND.save(path, self._networks(self.members, self.weigher), self._description())
-
-    @staticmethod
-    def _networks(members: Sequence[Member], weigher: Weigher | None) -> nn.ModuleList:
-        """All that has weights."""
-        return nn.ModuleList([*members, *([] if weigher is None else [weigher])])
-
-    def _description(self) -> dict[str, Any]:
-        return {
-            "names": self.names,
-            "outputs": self.outputs,
-            "low": self.low.tolist(),
-            "high": self.high.tolist(),
-            "members": [member.form for member in self.members],
-            "weigher": None if self.weigher is None else self.weigher.to_dict(),
-            "parameters": self.parameters.to_dict(),
-            "scaling": self.scaling.to_dict(),
-            "config": self.config.model_dump(),
-            "history": self.history,
-            "info": self.info,
-        }
+        KIND.save(path, networks(self.members, self.weigher), description(self))
 
     @classmethod
     def load(cls, path: str | Path, *, device: str = "auto") -> Self:
@@ -332,29 +311,4 @@ class Inverse:
             InputError: the files are missing, damaged, or of another format.
         """
         place = choose_device(device)
-        return _KIND.load(path, place, lambda data, weights: cls._rebuild(data, weights, place))
-
-    @classmethod
-    def _rebuild(
-        cls, data: dict[str, Any], weights: dict[str, Tensor], place: torch.device
-    ) -> Self:
-        config = TrainConfig(**data["config"])
-        parameters = ParameterScaling.from_dict(data["parameters"])
-        sizes = parameters.dimension, len(data["low"])
-        members = [Member.blank(config, form, *sizes) for form in data["members"]]
-        form = data.get("weigher")
-        weigher = None if form is None else Weigher.blank(config, form, *sizes)
-        cls._networks(members, weigher).load_state_dict(weights)
-        return cls(
-            tuple(member.to(place) for member in members),
-            parameters,
-            OutputScaling.from_dict(data["scaling"]),
-            np.array(data["low"], float),
-            np.array(data["high"], float),
-            tuple(data["names"]),
-            tuple(data["outputs"]),
-            config,
-            data["history"],
-            data["info"],
-            None if weigher is None else weigher.to(place),
-        )
+        return KIND.load(path, place, lambda data, weights: cls(**rebuilt(data, weights, place)))
