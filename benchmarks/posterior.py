@@ -111,7 +111,7 @@ def _about(problem: ig.Problem, inverse: ig.Inverse) -> dict[str, Any]:
     """What was kept, and the coverage over fresh simulations."""
     fresh = ig.simulate(problem, _FRESH, seed=77)
     found = calibrate(inverse, fresh.x, fresh.y, names=problem.prior.names, pairs=_JUDGED)
-    kept = {key: inverse.info[key] for key in ("head", "heads", "kept_step", "judge")}
+    kept = {key: inverse.info[key] for key in ("head", "heads", "kept_step", "judge", "likelihood")}
     return {**kept, "coverage": {level: found.coverage(level) for level in _LEVELS}}
 
 
