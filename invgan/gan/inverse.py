@@ -36,7 +36,7 @@ Progress = Callable[[int, int], None]
 LogDensity = Callable[[Tensor, Tensor], Tensor]
 
 _AT_ONCE = 8192
-_MOSTLY = 0.75
+_LITTLE = 0.25
 
 
 @dataclass(frozen=True)
@@ -91,11 +91,11 @@ class Inverse:
 
     @property
     def rests_on_likelihood(self) -> bool:
-        """Whether a learnt likelihood has a power of three quarters or more in its draws' weights.
+        """Whether a likelihood weighs the draws, and heads have a quarter of a power or less.
 
-        With a smaller one they lie between two laws that err apart, and neither need be right.
+        With a greater one the draws lie between two laws that err apart, and neither need be right.
         """
-        return self.weigher is not None and self.weigher.powers[1] >= _MOSTLY
+        return self.weigher is not None and self.weigher.powers[0] <= _LITTLE
 
     @property
     def doubts(self) -> tuple[Health, ...]:
