@@ -30,6 +30,8 @@ from invgan.settings import SimulateConfig, TrainConfig
 from invgan.stages import evidence
 from invgan.truncation import Region, Truncated, mass_of, narrowed
 
+pytestmark = pytest.mark.usefixtures("whole_classifier")
+
 SD = 0.02
 SEEN = np.array([[0.31, -0.42]])
 SQUARE = Prior(a=stats.uniform(-1, 2), b=stats.uniform(-1, 2))
@@ -349,7 +351,7 @@ def test_members_of_an_ensemble_are_judged_by_draws_inside():
     problem = Problem(blurred, prior, SEEN, stochastic=True, question="posterior")
     ensemble = SimpleNamespace(
         each=(Known(normal()), Known(lambda y, rng: truncated(y, rng, 0.31))), has_density=False,
-        config=TrainConfig(), doubts=(), draw=None,
+        config=TrainConfig(), doubts=(), rests_on_likelihood=False, draw=None,
     )  # fmt: skip
     members = evidence(ensemble, problem)["members"]
     apart = in_agreement(members, SEEN, ("a", "b"), seed=1)

@@ -12,6 +12,8 @@ from invgan.ratio import LogOdds, fit_log_odds
 from invgan.scaling import ParameterScaling
 from invgan.truncation import Region, Truncated, mass_of, narrowed
 
+pytestmark = pytest.mark.usefixtures("whole_classifier")
+
 SQUARE = Prior(a=stats.uniform(-1, 2), b=stats.uniform(-1, 2))
 NORMAL = Prior(a=stats.norm(), b=stats.lognorm(0.5))
 
