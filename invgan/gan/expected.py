@@ -15,11 +15,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from invgan.gan.device import to_array
 from invgan.gan.weigher import Weigher
+from invgan.metrics import has_ties
 
 __all__ = ["residuals"]
 
-_AT_ONCE, _TIED, _LARGEST = 8192, 0.01, 10.0
+_AT_ONCE, _LARGEST = 8192, 10.0
 
 
 @torch.no_grad()
@@ -64,9 +66,8 @@ def _bounded(residual: Tensor) -> Tensor:
 
 
 def _repeated(column: Tensor) -> Tensor | None:
-    """The values (K,) of a column (n,), in order, where it repeats one value in a hundred."""
-    values = torch.unique(column)
-    return values if 1 < len(values) < (1 - _TIED) * len(column) else None
+    """The values (K,) of a column (n,), in order, where it has ties."""
+    return torch.unique(column) if has_ties(to_array(column[:, None])) else None
 
 
 def _on_lattice(rows: Tensor, lattice: list[Tensor | None]) -> Tensor:
