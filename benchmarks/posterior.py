@@ -66,14 +66,14 @@ def run(task: sbibm_tasks.Task, n: int, seed: int, options: argparse.Namespace) 
         inverse = ig.train(problem, simulations, ig.TrainConfig(members=options.members), seed=seed)
         draw = partial(_draw, inverse)
     seconds = time.perf_counter() - started
+    answers = {number: draw(task.observation(number), seed) for number in options.observations}
     scores = [
         c2st(
-            draw(task.observation(number), seed)[:_DRAWS], task.reference(number),
-            seed=1, folds=5, published=not options.quick,
+            x[:_DRAWS], task.reference(number), seed=1, folds=5, published=not options.quick,
         )
-        for number in options.observations
+        for number, x in answers.items()
     ]  # fmt: skip
-    expected = {} if inverse is None else _expected(task, inverse, options.observations, seed)
+    expected = {} if inverse is None else _expected(task, inverse, answers, seed)
     return {
         "task": task.name,
         "n": n,
@@ -89,14 +89,13 @@ def run(task: sbibm_tasks.Task, n: int, seed: int, options: argparse.Namespace) 
 
 
 def _expected(
-    task: sbibm_tasks.Task, inverse: ig.Inverse, observations: list[int], seed: int
+    task: sbibm_tasks.Task, inverse: ig.Inverse, answers: dict[int, Array], seed: int
 ) -> dict[str, list[float]]:
     """The verdict's likelihood C2ST at each observation, where the draws rest on a likelihood."""
     if not inverse.rests_on_likelihood:
         return {}
     found = []
-    for number in observations:
-        x = _draw(inverse, task.observation(number), seed)
+    for number, x in answers.items():
         y = evaluate(task.problem(number), x, seed=seed)
         (figure,) = against_likelihood(inverse.residuals, x, y, seed)
         found.append(round(figure.value, 4))
