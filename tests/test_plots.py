@@ -11,6 +11,7 @@ import pytest
 from matplotlib.patches import StepPatch
 
 from invgan import plots
+from invgan.plots.columns import bin_edges, heights
 
 
 def _drawn(figure):
@@ -141,6 +142,29 @@ def test_histograms_have_area_one_and_follow_the_draws():
         middle, area = (edges[1:] + edges[:-1]) / 2, values * np.diff(edges)
         assert area.sum() == pytest.approx(1, abs=0.01)
         assert (middle * area).sum() == pytest.approx(centre, abs=0.05)
+
+
+@pytest.mark.parametrize("step", [1.0, 0.1, 250.0])
+@pytest.mark.parametrize("mean", [1, 9, 300, 20_000])
+def test_bins_of_counts_hold_equally_many_of_them(mean, step):
+    counts = np.random.default_rng(0).poisson(mean, (2, 8_000))
+    columns = [step * (7 + row) for row in counts]
+    edges = bin_edges(*columns)
+    points = np.arange(round(edges[0] / step) - 1, round(edges[-1] / step) + 2) * step
+    held, _ = np.histogram(points, edges)
+    assert len(set(held)) == 1
+    assert len(held) <= 41
+    for column in columns:
+        assert edges[0] <= np.quantile(column, 0.01)
+        assert np.quantile(column, 0.99) <= edges[-1]
+        assert (heights(column, edges) * np.diff(edges)).sum() == pytest.approx(1, abs=0.01)
+
+
+def test_values_that_repeat_off_a_lattice_have_even_bins_from_end_to_end():
+    values = np.repeat(np.random.default_rng(0).normal(size=40), 10)
+    edges = bin_edges(values)
+    assert (edges[0], edges[-1]) == (values.min(), values.max())
+    assert np.allclose(np.diff(edges), np.ptp(edges) / (len(edges) - 1))
 
 
 def test_one_experiment_is_lines_where_it_was_observed():

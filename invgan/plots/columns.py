@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = ["bin_edges", "extent", "heights", "strongest", "thinned"]
 
 Array = NDArray[np.float64]
+
+_REPEATED, _UNEVEN = 0.5, 1e-3
 
 
 def strongest(x: Array, prior_x: Array | None, count: int) -> list[int]:
@@ -45,10 +49,34 @@ def extent(*columns: Array) -> tuple[float, float]:
 
 
 def bin_edges(*columns: Array) -> Array:
-    """Bin edges common to all the columns, about as many as the fewest draws allow."""
+    """Bin edges common to all the columns, about as many as the fewest draws allow.
+
+    Of columns that lie on a lattice (counts) each bin holds equally many of its points, so that the
+    bars rise and fall with the draws and not with the points that a bin happens to hold.
+    """
     low, high = extent(*columns)
     least = min(len(column) for column in columns if len(column))
-    return np.linspace(low, high, int(np.clip(round(2 * least ** (1 / 3)), 10, 60)) + 1)
+    bins = int(np.clip(round(2 * least ** (1 / 3)), 10, 60))
+    lattice = _lattice(np.concatenate(columns))
+    if lattice is None:
+        return np.linspace(low, high, bins + 1)
+    point, step = lattice
+    first = point + step * (round((low - point) / step) - 0.5)
+    points = round((high - first) / step + 0.5)
+    width = step * math.ceil(points / bins)
+    return np.asarray(first + width * np.arange(math.ceil(points * step / width) + 1))
+
+
+def _lattice(values: Array) -> tuple[float, float] | None:
+    """A point and the distance of a lattice, of values that repeat and all lie on one."""
+    found = np.unique(values)
+    if not 1 < len(found) < _REPEATED * len(values):
+        return None
+    gaps = np.diff(found)
+    steps = gaps / gaps.min()
+    if np.abs(steps - np.round(steps)).max() > _UNEVEN:
+        return None
+    return float(found[0]), float(np.ptp(found) / np.round(steps).sum())
 
 
 def heights(column: Array, edges: Array) -> Array:
