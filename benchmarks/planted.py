@@ -8,6 +8,8 @@ The lies, in units of the exact answer for the same outputs unless said otherwis
 - uneven branches: it is drawn in 20 instead of 50 of 100 cases;
 - prior: the inverse returns the prior and never looks at the outputs;
 - local: right everywhere but for a bias of 1 sd in the fifth of the outputs about the observed;
+- local likelihood: the same of an answer that a likelihood gave, whose noise is twice the model's
+  there;
 - outputs wide, narrow, biased, cut: the outputs of the population draws have 1.3 or 0.75 of the
   observed standard deviation, are 0.3 of it too high, or miss the upper 15 %;
 - line: population draws keep x at its mean given y, times 0.3 of the spread: right outputs;
@@ -62,15 +64,21 @@ class Fault:
     width: float = 1.0
     bias: float = 0.0
     second: float = 0.5
+    noise: float = 1.0
     near: float | None = None
 
 
 @dataclass(frozen=True)
 class Stand:
-    """A sampler in the place of a trained inverse: law(y, rng, fault) -> x."""
+    """A sampler in the place of a trained inverse: law(y, rng, fault) -> x.
+
+    Where its answers rest on a likelihood, error(x, y) is what that takes for noise, as a standard
+    normal if it is right.
+    """
 
     law: Conditional
     fault: Fault = Fault()
+    error: Callable[[Array, Array], Array] | None = None
 
     def draw(self, y: Array, *, seed: int = 0) -> Array:
         """One parameter vector for each row of outputs y (n, L)."""
@@ -81,6 +89,12 @@ class Stand:
         wrong = np.abs(y.mean(axis=1, keepdims=True) - fault.near) < 0.3
         right = self.law(y, np.random.default_rng(seed), Fault())
         return np.where(wrong, self.law(y, np.random.default_rng(seed), fault), right)
+
+    def residuals(self, x: Array, y: Array, *, seed: int) -> tuple[Array, Array]:
+        """What the model gave for draws x (n, D) at the observation, and what was expected."""
+        seen = self.error(x, y)
+        expected = self.fault.noise * np.random.default_rng(seed).normal(size=seen.shape)
+        return np.hstack([x, seen]), np.hstack([x, expected])
 
     def knows(self, y: Array) -> NDArray[np.bool_]:
         """All rows of y."""
@@ -113,18 +127,20 @@ class Case:
     other: Callable[[Rng], Array]
     repeats: int = 1
     stochastic: bool = True
+    error: Callable[[Array, Array], Array] | None = None
 
 
 def gaussian(width: int, outputs: int) -> Case:
     """Parameters x ~ N(0, I), y = A x + 0.3 noise: the posterior is Gaussian in closed form."""
     A = np.random.default_rng(width).normal(size=(outputs, width)) / np.sqrt(width)
-    covariance = np.linalg.inv(np.eye(width) + A.T @ A / 0.09)
-    root = np.linalg.cholesky(covariance)
     spread = np.sqrt(np.diag(A @ A.T) + 0.09)
     marginal = np.linalg.inv(A @ A.T + 0.09 * np.eye(outputs))
 
     def law(y: Array, rng: Rng, fault: Fault) -> Array:
-        x = y @ A @ covariance / 0.09 + fault.width * rng.normal(size=(len(y), width)) @ root.T
+        noise = 0.09 * fault.noise**2
+        covariance = np.linalg.inv(np.eye(width) + A.T @ A / noise)
+        root = np.linalg.cholesky(covariance)
+        x = y @ A @ covariance / noise + fault.width * rng.normal(size=(len(y), width)) @ root.T
         x[:, 0] += fault.bias * np.sqrt(covariance[0, 0])
         return x
 
@@ -135,10 +151,13 @@ def gaussian(width: int, outputs: int) -> Case:
             if stats.chi2.sf(y @ marginal @ y, outputs) < _NO_CHANCE:
                 return np.asarray(y)
 
-    lies = {"wide": Fault(1.4), "narrow": Fault(0.7), "biased": Fault(bias=0.5)}
+    lies = {
+        "wide": Fault(1.4), "narrow": Fault(0.7), "biased": Fault(bias=0.5),
+        "local likelihood": Fault(noise=2.0),
+    }  # fmt: skip
     prior = MultivariateNormal(np.zeros(width), np.eye(width))
     noisy = lambda x, rng: x @ A.T + 0.3 * rng.normal(size=(len(x), outputs))  # noqa: E731
-    return Case(noisy, prior, law, lies, other)
+    return Case(noisy, prior, law, lies, other, error=lambda x, y: (y - x @ A.T) / 0.3)
 
 
 def branches() -> Case:

@@ -64,9 +64,9 @@ def posterior_trial(name: str, kind: str, seed: int) -> dict[str, Any]:
     problem = make(rows, question="posterior")
     simulations = simulate(problem, _SIMULATIONS, seed=seed)
     fault = case.lies.get(kind, Fault())
-    if kind == "local":
+    if kind.startswith("local"):
         fault = replace(fault, near=float(rows.mean()))
-    inverse = Returner(problem) if kind == "prior" else Stand(case.law, fault)
+    inverse = Returner(problem) if kind == "prior" else Stand(case.law, fault, case.error)
     at = np.sort(rows, axis=0).reshape(1, -1)
     x = inverse.draw(np.repeat(at, _DRAWS, axis=0), seed=seed + 1)
     return judged(problem, x, simulations, inverse, seed)
@@ -113,7 +113,11 @@ def judged(
     """The verdict on draws x, and what carried it."""
     names, started = problem.prior.names, time.process_time()
     samples = Samples(x, None, np.ones(len(x)), names, problem.outputs)
-    found = validate(problem, samples, simulations=simulations, inverse=inverse, seed=seed)
+    rests = getattr(inverse, "error", None) is not None
+    found = validate(
+        problem, samples, simulations=simulations, inverse=inverse, seed=seed,
+        residuals=inverse.residuals if rests else None,
+    )  # fmt: skip
     return {
         "verdict": found.verdict,
         "failed": sorted({m.name for m in found.measures if not m.passed}),
