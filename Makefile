@@ -2,7 +2,7 @@
 #
 #   make demo        solve the Rosenbrock example into runs/rosenbrock
 #   make test        style, types and tests
-#   make test-slow   the tests that take minutes, an hour and a half in all
+#   make test-slow   the tests that take minutes, about an hour in all on two cores
 #   make lint        style and types alone
 #   make docs        write docs/configuration.md anew from the settings
 #   make clean       remove the environment and what the tools keep
@@ -26,7 +26,7 @@ test: lint
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
 
 test-slow: $(VENV)/.installed-dev
-	$(VENV)/bin/python -m pytest -m slow
+	$(VENV)/bin/python -m pytest -m slow -n 2 --dist loadfile
 
 lint: $(VENV)/.installed-dev
 	$(VENV)/bin/python -m ruff check .
