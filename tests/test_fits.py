@@ -113,6 +113,7 @@ def test_when_a_process_dies_it_is_one_sentence(fitter: Fitter) -> None:
 
 
 SCRIPT = """
+import signal
 import sys
 import numpy as np
 from scipy import stats
@@ -132,6 +133,7 @@ def main():
     print(np.abs(inverse.draw(np.ones((50, 1)), seed=1)).sum())
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background's children ignore it
     main()
 """
 
