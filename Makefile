@@ -2,7 +2,7 @@
 #
 #   make demo        solve the Rosenbrock example into runs/rosenbrock
 #   make test        style, types and tests
-#   make test-slow   the tests that take minutes, about an hour in all on two cores
+#   make test-slow   the tests that take minutes, an hour or more in all on two cores
 #   make lint        style and types alone
 #   make docs        write docs/configuration.md anew from the settings
 #   make clean       remove the environment and what the tools keep

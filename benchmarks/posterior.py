@@ -20,6 +20,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -112,10 +113,25 @@ def _about(problem: ig.Problem, inverse: ig.Inverse) -> dict[str, Any]:
     fresh = ig.simulate(problem, _FRESH, seed=77)
     kept = {key: inverse.info[key] for key in ("head", "heads", "kept_step", "judge", "likelihood")}
     rules = {"coverage": None, "coverage_by_density": inverse.log_prob_of_heads}
+    once = _Remembered(inverse)
     for name, log_density in rules.items():
-        found = calibrate(inverse, fresh.x, fresh.y, log_density=log_density, pairs=_JUDGED)
+        found = calibrate(once, fresh.x, fresh.y, log_density=log_density, pairs=_JUDGED)
         kept[name] = {level: found.coverage(level) for level in _LEVELS}
     return kept
+
+
+@dataclass(frozen=True)
+class _Remembered:
+    """An inverse whose draws for the same rows, which the seed tells here, are made once."""
+
+    inverse: ig.Inverse
+    known: dict[int, Array] = field(default_factory=dict)
+
+    def draw(self, y: Array, *, seed: int = 0) -> Array:
+        """One parameter vector for each row of outputs y (n, L)."""
+        if seed not in self.known:
+            self.known[seed] = self.inverse.draw(y, seed=seed)
+        return self.known[seed]
 
 
 def _peer(problem: ig.Problem, simulations: ig.Simulations, seed: int, density: str) -> Draw:
