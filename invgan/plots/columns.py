@@ -7,13 +7,11 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from invgan.metrics import has_ties
-
 __all__ = ["bin_edges", "extent", "heights", "strongest", "thinned"]
 
 Array = NDArray[np.float64]
 
-_UNEVEN = 1e-3
+_REPEATED, _UNEVEN = 0.5, 1e-3
 
 
 def strongest(x: Array, prior_x: Array | None, count: int) -> list[int]:
@@ -71,9 +69,9 @@ def bin_edges(*columns: Array) -> Array:
 
 def _lattice(values: Array) -> tuple[float, float] | None:
     """A point and the distance of a lattice, of values that repeat and all lie on one."""
-    if not has_ties(values[:, None]):
-        return None
     found = np.unique(values)
+    if not 1 < len(found) < _REPEATED * len(values):
+        return None
     gaps = np.diff(found)
     steps = gaps / gaps.min()
     if np.abs(steps - np.round(steps)).max() > _UNEVEN:
