@@ -276,5 +276,7 @@ def test_the_numbers_of_the_method_are_the_defaults() -> None:
     assert (weigher._FEWEST, weigher._LEAST, weigher._MOST_FOR_ONE) == (16, 8, 64)  # "worth 8"
     assert (weigher._CROWD, weigher._SPARE, weigher._MOST_EACH) == (50, 1.5, 4)  # "50 draws"
     assert (weigher._MOST_FOR_CROWD, weigher._MOVES) == (2048, 20)  # "2048 for a crowd", "20 steps"
+    mass = weigher._FEWEST_FOR_MASS, weigher._WORTH, weigher._MOST_FOR_MASS
+    assert mass == (512, 400, 16_384)  # "512 for each `y`", "worth 400", "or are 16,384"
     assert doubt._REACH == 1.5  # "one and a half times"
     assert inspect.signature(rounds.iterate).parameters["rounds"].default == 5  # "at most five"
