@@ -16,6 +16,7 @@ from invgan.gan.course import Course
 from invgan.gan.embedding import build_embedding
 from invgan.gan.heads import build_head, log_prob
 from invgan.gan.judge import CANDIDATES, train_judge
+from invgan.gan.likelihood import LikelihoodStage
 from invgan.gan.member import Estimator
 from invgan.gan.networks import Generator, fitted, initialise, linear_layers
 from invgan.gan.recovery import Recovered
@@ -31,6 +32,7 @@ from invgan.simulation import simulate
 QUICK = {"head_steps": 120, "steps": 40, "hidden": 32, "layers": 2, "evaluations": 3,
          "likelihood": False}  # fmt: skip
 SD = 0.4
+FASTER = "flow at 2 times the rate"
 
 
 def rng(seed: int = 0) -> torch.Generator:
@@ -79,7 +81,7 @@ def test_a_linear_head_starts_at_the_regression(kind: str, features: int) -> Non
 
 def test_heldout_pairs_choose_the_head(inverse: Inverse) -> None:
     heads = inverse.info["heads"]
-    assert set(heads) == {"linear", "small", "flow"}
+    assert set(heads) == {"linear", "small", "flow", FASTER}
     assert inverse.info["head"] == min(heads, key=heads.get) == "linear"
 
 
@@ -115,6 +117,25 @@ def test_a_density_that_is_the_answer_is_fitted_for_longer_to_more_pairs(
     assert training._scheduled(config, problem, pairs).steps_of_head == steps
     of_population = training._scheduled(config, sum_problem, pairs)
     assert of_population.steps_of_head == (given or 4000)
+
+
+def test_a_flow_is_tried_faster_where_its_density_is_the_answer(
+    problem: Problem, sum_problem: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates = []
+    begun = LikelihoodStage.__init__
+
+    def begin(stage: LikelihoodStage, *given: Any) -> None:
+        rates.append(given[3].learning_rate)
+        begun(stage, *given)
+
+    monkeypatch.setattr(LikelihoodStage, "__init__", begin)
+    config = TrainConfig(**QUICK | {"head_steps": 2, "steps": 0, "members": 1, "judge": False})
+    for asked, tried in ((problem, [1, 1, 1, 2]), (sum_problem, [1, 1, 1])):
+        rates.clear()
+        found = train(asked, simulate(asked, 800, seed=1), config, seed=1, device="cpu").info
+        assert rates == pytest.approx([config.learning_rate * pace for pace in tried])
+        assert (FASTER in found["heads"]) == (len(tried) == 4)
 
 
 def judged(shift: float):
@@ -269,7 +290,7 @@ def test_one_training_answers_for_sets_of_any_size(tmp_path: Path) -> None:
 
 def test_the_members_after_the_first_try_what_it_kept(inverse: Inverse) -> None:
     first, second = inverse.info["members"]
-    assert len(first["heads"]) == 3
+    assert len(first["heads"]) == 4
     assert list(second["heads"]) == [first["head"]]
     assert second["steps"] == (first["steps"] if first["kept_step"] else 0)
 

@@ -272,6 +272,7 @@ def test_the_numbers_of_the_method_are_the_defaults() -> None:
     assert most == (50, 50, 20)  # "50 each at most", "up to 20"
     assert training._PRIOR_DRAWS == 100_000  # "from 100,000 draws"
     assert (weighing._TRIALS, weighing._FINALISTS) == (4, 2)  # "a quarter", "the two"
+    assert (course._FASTER, weighing._PACES) == (2.0, (1.0, 4.0))  # "at twice", "four times that"
     assert weighing._CANDIDATES == 64  # "out of 64"
     assert (weigher._FEWEST, weigher._LEAST, weigher._MOST_FOR_ONE) == (16, 8, 64)  # "worth 8"
     assert (weigher._CROWD, weigher._SPARE, weigher._MOST_EACH) == (50, 1.5, 4)  # "50 draws"

@@ -34,6 +34,7 @@ from invgan.gan.trained import (
     Finished,
     Headed,
     Inside,
+    Rung,
     Trained,
     Weighed,
     doubt,
@@ -49,7 +50,7 @@ __all__ = ["Course"]
 
 Progress = Callable[[int, int], None]
 
-_LEAD = 0.5
+_LEAD, _FASTER = 0.5, 2.0
 _WORSE, _MISPLACED = 1.1, 0.001
 
 
@@ -62,6 +63,7 @@ class Course:
         pairs: training pairs, network parameters e (n, E) and output scores y (n, L).
         selection: pairs that decide what is kept.
         members: how many.
+        paced: whether the flow is tried faster too, as where its density may be the answer.
         judged: whether a judge may correct the draws.
         checkpoint: stem of the checkpoint files, or None.
         fingerprint: what is trained, so that no other training's checkpoint is taken up.
@@ -76,6 +78,7 @@ class Course:
     pairs: Source[Column]
     selection: Pairs
     members: int
+    paced: bool
     judged: bool
     checkpoint: str | Path | None
     fingerprint: str
@@ -92,10 +95,10 @@ class Course:
             seed: of the members.
             weigh_seed: of the likelihood.
         """
-        heads = self._ladder.climbed([0], seed, self._kinds)
+        heads = self._ladder.climbed([0], seed, self._rungs)
         first = self._member(heads[0], self.config.steps, self.judged)
-        kind, played = heads[0].kind, first.info["kept_step"] > 0
-        heads += self._ladder.climbed(range(1, self.members), seed, (kind,))
+        kind, played = heads[0].rung.kind, first.info["kept_step"] > 0
+        heads += self._ladder.climbed(range(1, self.members), seed, [heads[0].rung])
         finished = Finished([first], None, {"used": False})
         if kind != "none" and not first.info["judge"]["used"] and (self._learnable or not played):
             finished = self._alone(first, heads, weigh_seed)
@@ -156,7 +159,7 @@ class Course:
 
     def _member(self, head: Headed, steps: int, judged: bool) -> Trained:
         """A member after a game of so many steps from its head."""
-        kind, estimator, history = head.kind, head.estimator, head.history
+        kind, estimator, history = head.rung.kind, head.estimator, head.history
         game_seed, judge_seed = head.seeds
         pairs, selection = self._mapped(estimator), _mapped(estimator, self.selection)
         push = outputs_of(estimator, self.known)
@@ -173,7 +176,7 @@ class Course:
             else (None, {})
         )
         info = {
-            "head": kind,
+            "head": str(head.rung),
             "heads": head.rungs,
             "steps": game.history[-1]["step"],
             "kept_step": game.kept_step,
@@ -259,8 +262,14 @@ class Course:
         return Ladder(self.config, self.pairs, self.selection, plan, self.fitter)
 
     @property
+    def _rungs(self) -> list[Rung]:
+        """The heads to fit; the flow also faster, where its density is the answer."""
+        faster = [Rung("flow", _FASTER)] if self.paced and "flow" in self._kinds else []
+        return [*map(Rung, self._kinds), *faster]
+
+    @property
     def _kinds(self) -> tuple[str, ...]:
-        """The heads to fit. A regression on outputs needs all of them and no embedding."""
+        """The kinds of head. A regression on outputs needs all of them and no embedding."""
         if self.config.head != "auto":
             return (self.config.head,)
         if self.config.embedding.kind != "none":
@@ -278,7 +287,7 @@ class Course:
         if self.scales is not None:
             prior = self.scales.learns_prior
             likelihood = Weighing.steps(self.config, self.members, prior=prior)
-        return Schedule(self.config, len(self._kinds), self.members, likelihood)
+        return Schedule(self.config, len(self._rungs), self.members, likelihood)
 
     def _plan(self, name: str, steps: int, before: int, patience: int | None = None) -> Plan:
         path = Path(f"{self.checkpoint}-{name}.safetensors") if self.checkpoint and steps else None

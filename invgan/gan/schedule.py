@@ -15,13 +15,13 @@ class Schedule:
 
     Attributes:
         config: settings.
-        kinds: how many heads the first member tries.
+        rungs: how many heads the first member tries.
         members: how many.
         likelihood: steps of all that is learnt to weigh draws by.
     """
 
     config: TrainConfig
-    kinds: int
+    rungs: int
     members: int
     likelihood: int
 
@@ -34,13 +34,13 @@ class Schedule:
     def before_game(self, number: int) -> int:
         """Steps before the game of a member."""
         if not number:
-            return self._head * self.kinds
+            return self._head * self.rungs
         return self.total - self.config.steps * (self.members - number)
 
     @property
     def before_likelihood(self) -> int:
         """Steps before the first likelihood."""
-        return self._head * (self.kinds + self.members - 1) + self.config.steps
+        return self._head * (self.rungs + self.members - 1) + self.config.steps
 
     @property
     def total(self) -> int:

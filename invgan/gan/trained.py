@@ -19,11 +19,27 @@ from invgan.gan.weigher import Weigher
 from invgan.health import diagnose_kept
 
 __all__ = [
-    "Finished", "Headed", "Inside", "Trained", "Weighed", "doubt", "put_aside", "untrained",
-    "without_game",
+    "Finished", "Headed", "Inside", "Rung", "Trained", "Weighed", "doubt", "put_aside",
+    "untrained", "without_game",
 ]  # fmt: skip
 
 _REDRAWS = 10
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A head to try.
+
+    Attributes:
+        kind: of the head.
+        pace: of its fit, in learning rates.
+    """
+
+    kind: str
+    pace: float = 1.0
+
+    def __str__(self) -> str:
+        return self.kind if self.pace == 1 else f"{self.kind} at {self.pace:g} times the rate"
 
 
 @dataclass(frozen=True)
@@ -32,7 +48,7 @@ class Headed:
 
     Attributes:
         number: of the member.
-        kind: of the head.
+        rung: of the ladder that it stands on.
         estimator: embedding and head.
         history: of its fit.
         rungs: held-out figures of all heads that were fitted.
@@ -40,7 +56,7 @@ class Headed:
     """
 
     number: int
-    kind: str
+    rung: Rung
     estimator: Estimator
     history: Rows
     rungs: dict[str, float]

@@ -122,13 +122,14 @@ def train(
     asked = [seed, place.type, str(problem.noise), found.copies]
     fingerprint = _fingerprint(config, simulations, ends, asked)
     count = config.members or (_MEMBERS if problem.random else 1)
+    paced = _is_answer(problem)
     judged = config.judge and problem.random and count == 1
     known = known_outputs(problem, simulations.x, config, parameters, found.scaling)
     scales = _scales(problem, config, parameters, found.scaling, seeds[3])
     with few_threads(), fitting(config.workers) as fitter:
         course = Course(
-            config, pairs, selection, count, judged, checkpoint, fingerprint, progress, watch,
-            known, scales, fitter,
+            config, pairs, selection, count, paced, judged, checkpoint, fingerprint, progress,
+            watch, known, scales, fitter,
         )  # fmt: skip
         finished = course.run(seeds[2], seeds[3])
     infos = [trained.info for trained in finished.trained]
@@ -182,12 +183,17 @@ def _scales(
     return Scales(parameters, outputs, draws, repeats)
 
 
+def _is_answer(problem: Problem) -> bool:
+    """Whether the density of the head may be the answer, or is what the answer rests on."""
+    return problem.random or problem.question == "posterior"
+
+
 def _scheduled(config: TrainConfig, problem: Problem, pairs: int) -> TrainConfig:
     """The settings with steps of the head for so many pairs, where they leave it open.
 
     In a population without noise the game and the correction do what the head leaves undone.
     """
-    if config.head_steps is not None or not (problem.random or problem.question == "posterior"):
+    if config.head_steps is not None or not _is_answer(problem):
         return config
     steps = min(_PASSES * pairs // config.batch_size, _MOST_STEPS)
     return config.model_copy(update={"head_steps": max(steps, config.steps_of_head)})

@@ -1,11 +1,13 @@
 """Learning a likelihood beside the heads, and whether their draws are weighed by it.
 
-A likelihood has a kind of flow, of those that heads have, and a scale of the outputs, their own
-units or normal scores. Each of these forms is fitted on a quarter of the steps, the two that
-held-out pairs like best in full, and the better of them from further seeds, until there are as
-many as members. The selection pairs then choose the powers, by what a choice out of 64 gains
-(`judge.gained`); whether there is a gain beyond doubt is asked of each half of them with the powers
-that the other half chooses.
+A likelihood has a kind of flow, of those that heads have, a scale of the outputs, their own units
+or normal scores, and a pace, the learning rate or four times as much: where outputs follow their
+parameters closely there is far to go, and where pairs are soon over-fitted the slow one ends
+nearer. Each of these forms is fitted on a quarter of the steps, the two that held-out pairs like
+best in full, and the better of them from further seeds, until there are as many as members. The
+selection pairs then choose the powers, by what a choice out of 64 gains (`judge.gained`); whether
+there is a gain beyond doubt is asked of each half of them with the powers that the other half
+chooses.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -52,8 +55,8 @@ Array = NDArray[np.float64]
 Planner = Callable[[str, int, int], Plan]
 """A plan for a stage of this name and so many steps, after so many steps of stages before."""
 
-Form = tuple[str, bool]
-"""Kind of the flow, and whether the outputs are seen in their own units."""
+Form = tuple[str, bool, float]
+"""Kind of the flow, whether the outputs are seen in their own units, and the pace of the fit."""
 
 MOST_OUTPUTS, MOST_PARAMETERS, MOST_REPEATS = 50, 50, 20
 """Of more no law is learnt; of more repeats none is asked, since each costs the same."""
@@ -61,9 +64,8 @@ MOST_OUTPUTS, MOST_PARAMETERS, MOST_REPEATS = 50, 50, 20
 POWERS: tuple[Powers, ...] = tuple((a / 8, b / 10) for a in range(9) for b in range(1, 13))
 """Among which held-out pairs choose."""
 
-_FORMS: tuple[Form, ...] = tuple(
-    (k, plain) for k in ("linear", "affine") for plain in (True, False)
-)
+_PACES = (1.0, 4.0)
+_FORMS: tuple[Form, ...] = tuple(product(("linear", "affine"), (True, False), _PACES))
 _TRIALS, _FINALISTS = 4, 2
 _CANDIDATES = 64
 _SIGNIFICANT = 2.0
@@ -148,7 +150,7 @@ class Weighing:
         likelihoods = [likelihood, *(more for _, more in self._fitted(asked, before))]
         weigher = Weigher(self._prior(len(members), last), likelihoods, (0.0, 1.0))
         powers, found = decided(weigher, members, self.selection, self.scales.within, decide)
-        told = {"kind": form[0], "plain": form[1], **found}
+        told = {"kind": form[0], "plain": form[1], "pace": form[2], **found}
         return (None if powers is None else weigher.to_powers(powers)), told
 
     def _prior(self, members: int, seed: int) -> PriorDensity:
@@ -193,17 +195,20 @@ class Weighing:
         """A likelihood that is yet to be fitted, on its scales."""
         sizes = self.pairs.u.shape[1], self.pairs.y.shape[1]
         scales, config = self.scales, self.config
-        found = Likelihood(config, *asked.form, *sizes, asked.seed, scales.repeats)
+        kind, plain, _ = asked.form
+        found = Likelihood(config, kind, plain, *sizes, asked.seed, scales.repeats)
         found.to(self.pairs.u.device)
         found.settle(scales.parameters, scales.outputs, self.pairs.u, self.pairs.y)
         return found
 
     def _fit(self, likelihood: Likelihood, asked: _Asked, before: int) -> Fit:
         """How it is fitted, after so many steps of likelihoods before it."""
-        (kind, plain), steps = asked.form, asked.steps
-        plan = self.plan(f"{kind}-{'units' if plain else 'scores'}-{asked.which}", steps, before)
+        (kind, plain, pace), steps = asked.form, asked.steps
+        name = f"{kind}-{'units' if plain else 'scores'}-{pace:g}-{asked.which}"
+        plan = self.plan(name, steps, before)
         pairs, held = (likelihood.exchanged(p.u, p.y) for p in (self.pairs, self.selection))
-        config = self.config.model_copy(update={"head_steps": steps})
+        rate = pace * self.config.learning_rate
+        config = self.config.model_copy(update={"head_steps": steps, "learning_rate": rate})
         return Fit(likelihood.estimator, pairs, held, config, asked.seed, plan)
 
 

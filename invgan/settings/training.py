@@ -59,7 +59,12 @@ class TrainConfig(Section):
         default=6000, ge=0, description="most generator steps of the game; 0 keeps the head alone"
     )
     batch_size: int = Field(default=512, ge=8, description="pairs in one step")
-    learning_rate: float = Field(default=2e-3, gt=0, description="of head, generator and critic")
+    learning_rate: float = Field(
+        default=2e-3,
+        gt=0,
+        description="of head, generator and critic; where its density is the answer a flow is "
+        "fitted at twice that as well, and a likelihood at four times",
+    )
     hidden: int = Field(default=128, ge=4, description="units in each hidden layer")
     layers: int = Field(default=3, ge=1, description="hidden layers of generator and critic")
     transforms: int = Field(default=3, ge=1, description="spline transforms of the flow head")
