@@ -175,7 +175,7 @@ def test_ctrl_c_in_mid_training_keeps_what_is_done(
     with pytest.raises(KeyboardInterrupt):
         run(problem, tmp_path / "part", progress=Stop).solve()
     left = {path.name for path in (tmp_path / "part").iterdir()}
-    assert {"simulations", "checkpoint-0-linear.safetensors"} <= left
+    assert {"simulations", "checkpoint-0-linear-1.safetensors"} <= left
     resumed = run(problem, tmp_path / "part")
     resumed.train()
     assert np.array_equal(resumed.sample().x, whole[1].samples.x)
