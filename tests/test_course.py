@@ -32,7 +32,7 @@ from invgan.simulation import simulate
 QUICK = {"head_steps": 120, "steps": 40, "hidden": 32, "layers": 2, "evaluations": 3,
          "likelihood": False}  # fmt: skip
 SD = 0.4
-FASTER = "flow at 2 times the rate"
+FASTER = "faster flow"
 
 
 def rng(seed: int = 0) -> torch.Generator:

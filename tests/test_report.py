@@ -604,6 +604,11 @@ TRIED = {"head": 0.003, "game": 0.002, "weighed": 0.004}
     [
         ({"head": "none", "heads": {"none": 0.0}}, "There was no head start"),
         ({"heads": {"flow": 1.0}}, "The head start is the flow head."),
+        (
+            {"head": "faster flow", "heads": {"small": 3.0, "flow": 2.0, "faster flow": 1.0}},
+            "The head start is the faster flow head, which held-out pairs like better than small "
+            "and flow.",
+        ),
         ({"kept_step": 0}, "bettered nothing on held-out pairs, so that the head alone is kept"),
         (
             {"kept_step": 0, "by_parameters": {"head": 0.001, "game": 0.0098}},

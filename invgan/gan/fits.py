@@ -45,6 +45,7 @@ class Fit:
         config: settings.
         seed: of batches and noise.
         plan: how long, where its checkpoint goes, and who is told.
+        pace: in learning rates of the settings.
     """
 
     estimator: Estimator
@@ -53,11 +54,14 @@ class Fit:
     config: TrainConfig
     seed: int
     plan: Plan
+    pace: float = 1.0
 
     def run(self) -> Rows:
         """Fit it; the history."""
         rng = generator_on(self.pairs.u.device, self.seed)
-        return self.estimator.fit(self.pairs, self.heldout, self.config, rng, self.plan)
+        rate = self.pace * self.config.learning_rate
+        config = self.config.model_copy(update={"learning_rate": rate})
+        return self.estimator.fit(self.pairs, self.heldout, config, rng, self.plan)
 
 
 Fitter = Callable[[Iterable[Fit]], list[Rows]]

@@ -69,9 +69,9 @@ class Ladder:
         sizes = self.pairs.u.shape[1], self.pairs.y.shape[1]
         estimator = build_estimator(self.config, rung.kind, *sizes, seed).to(self.pairs.u.device)
         plan = self.plan(f"{number}-{rung.kind}-{rung.pace:g}", number, place)
-        rate = rung.pace * self.config.learning_rate
-        config = self.config.model_copy(update={"learning_rate": rate})
-        return Fit(estimator, self.pairs, self.selection, config, fit_seed, plan)
+        return Fit(
+            estimator, self.pairs, self.selection, self.config, fit_seed, plan, rung.pace
+        )  # fmt: skip
 
     def _best(
         self, number: int, rungs: Sequence[Rung], fits: Sequence[Fit], histories: Sequence[Rows],

@@ -39,7 +39,7 @@ class Rung:
     pace: float = 1.0
 
     def __str__(self) -> str:
-        return self.kind if self.pace == 1 else f"{self.kind} at {self.pace:g} times the rate"
+        return self.kind if self.pace == 1 else f"faster {self.kind}"
 
 
 @dataclass(frozen=True)

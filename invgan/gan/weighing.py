@@ -207,9 +207,8 @@ class Weighing:
         name = f"{kind}-{'units' if plain else 'scores'}-{pace:g}-{asked.which}"
         plan = self.plan(name, steps, before)
         pairs, held = (likelihood.exchanged(p.u, p.y) for p in (self.pairs, self.selection))
-        rate = pace * self.config.learning_rate
-        config = self.config.model_copy(update={"head_steps": steps, "learning_rate": rate})
-        return Fit(likelihood.estimator, pairs, held, config, asked.seed, plan)
+        config = self.config.model_copy(update={"head_steps": steps})
+        return Fit(likelihood.estimator, pairs, held, config, asked.seed, plan, pace)
 
 
 @dataclass(frozen=True)
