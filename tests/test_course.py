@@ -119,23 +119,44 @@ def test_a_density_that_is_the_answer_is_fitted_for_longer_to_more_pairs(
     assert of_population.steps_of_head == (given or 4000)
 
 
-def test_a_flow_is_tried_faster_where_its_density_is_the_answer(
-    problem: Problem, sum_problem: Problem, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rates = []
+@pytest.fixture
+def rates(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The learning rates of all fits by likelihood, as they begin."""
+    found: list[float] = []
     begun = LikelihoodStage.__init__
 
     def begin(stage: LikelihoodStage, *given: Any) -> None:
-        rates.append(given[3].learning_rate)
+        found.append(given[3].learning_rate)
         begun(stage, *given)
 
     monkeypatch.setattr(LikelihoodStage, "__init__", begin)
-    config = TrainConfig(**QUICK | {"head_steps": 2, "steps": 0, "members": 1, "judge": False})
+    return found
+
+
+BRIEF = {**QUICK, "head_steps": 2, "steps": 0, "members": 1, "judge": False}
+
+
+def test_a_flow_is_tried_faster_where_its_density_is_the_answer(
+    problem: Problem, sum_problem: Problem, rates: list[float]
+) -> None:
+    config = TrainConfig(**BRIEF)
     for asked, tried in ((problem, [1, 1, 1, 2]), (sum_problem, [1, 1, 1])):
         rates.clear()
         found = train(asked, simulate(asked, 800, seed=1), config, seed=1, device="cpu").info
         assert rates == pytest.approx([config.learning_rate * pace for pace in tried])
         assert (FASTER in found["heads"]) == (len(tried) == 4)
+
+
+def test_each_form_of_a_likelihood_is_tried_at_two_paces(
+    problem: Problem, rates: list[float]
+) -> None:
+    config = TrainConfig(**BRIEF | {"head": "linear", "likelihood": True})
+    found = train(problem, simulate(problem, 800, seed=1), config, seed=1, device="cpu").info
+    trials, finals = rates[1:9], rates[9:]
+    assert trials == pytest.approx([config.learning_rate * pace for pace in (1, 4)] * 4)
+    paces = [rate / config.learning_rate for rate in finals]
+    assert len(finals) == 2
+    assert any(found["likelihood"]["pace"] == pytest.approx(pace) for pace in paces)
 
 
 def judged(shift: float):
