@@ -177,6 +177,14 @@ def test_the_lattice_of_counts_is_no_fault_of_the_likelihood() -> None:
     assert told[1] > 0.6
 
 
+def test_one_value_is_a_lattice_too() -> None:
+    """The draws for an observed count of zero may all have zero, and its likelihood be right."""
+    weigher, _, held = exact_weigher()
+    low = Pairs(held.u - 4, torch.zeros_like(held.y))
+    seen, expected = residuals(weigher, low.u, low.y, rng(1))
+    assert torch.equal(seen, expected)
+
+
 @pytest.mark.parametrize(("powers", "rests"), [((0.375, 0.6), False), ((0.25, 0.7), True)])
 def test_an_answer_rests_on_a_likelihood_where_heads_count_little(
     weighed: Inverse, problem: Problem, powers: tuple[float, float], rests: bool
@@ -367,6 +375,41 @@ def test_outputs_that_hardly_vary_stop_no_training() -> None:
     found = train(problem, simulate(problem, 600, seed=1), quick, seed=1, device="cpu")
     assert np.isfinite(found.info["likelihood"]["gain"])
     assert np.isfinite(found.draw(np.repeat(seen, 50, axis=0), seed=1)).all()
+
+
+def test_an_output_that_never_varies_changes_no_likelihood(
+    problem: Problem, simulations: Simulations, tmp_path: Path
+) -> None:
+    """It has no density, which once was a spike that chose the form and the powers."""
+    zeros = np.zeros((len(simulations), 1))
+    wider = replace(
+        problem, model=lambda x, rng: np.hstack([noisy(x, rng), x[:, :1] * 0]),
+        observations=np.hstack([ROW, [[0.0]]]), outputs=("y1", "y2", "y3"),
+    )  # fmt: skip
+    rows = replace(simulations, y=np.hstack([simulations.y, zeros]), outputs=wider.outputs)
+    settings = QUICK.model_copy(update={"members": 1, "head": "gaussian"})
+    plain, told = (
+        train(*case, settings, seed=2, device="cpu")
+        for case in ((problem, simulations), (wider, rows))
+    )
+    assert told.info["likelihood"]["used"]
+    assert told.weigher.each[0].varying == [0, 1]
+    figures = [found.info["likelihood"]["gain"] for found in (plain, told)]
+    assert figures[1] == pytest.approx(figures[0], abs=0.1)
+    at = wider.observations.rows.repeat(200, axis=0)
+    told.save(tmp_path / "inverse")
+    again = Inverse.load(tmp_path / "inverse")
+    assert np.array_equal(again.draw(at, seed=1), told.draw(at, seed=1))
+
+
+def test_without_an_output_that_varies_there_is_nothing_to_learn() -> None:
+    seen = np.array([[3.0]])
+    still = Problem(
+        lambda x, rng: 0 * x + 3, Prior(a=stats.norm()), seen, stochastic=True, question="posterior"
+    )
+    quick = QUICK.model_copy(update={"head_steps": 20})
+    found = train(still, simulate(still, 600, seed=1), quick, seed=1, device="cpu")
+    assert found.info["likelihood"] == {"used": False}
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ all of them, and l is a product, over those that are there where they are a set 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
@@ -113,6 +114,8 @@ class Likelihood(nn.Module):
         outputs: R L.
         seed: of the weights.
         repeats: R, of one experiment.
+        varying: places among the L outputs of those that it is a law of, in order; all if left out.
+            One that is the same in every simulation has no density, and tells nothing.
     """
 
     parameter_table: Tensor
@@ -120,11 +123,12 @@ class Likelihood(nn.Module):
 
     def __init__(
         self, config: TrainConfig, kind: str, plain: bool, features: int, outputs: int, seed: int,
-        repeats: int = 1,
+        repeats: int = 1, varying: Sequence[int] | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.kind, self.plain, self.repeats, self.features = kind, plain, repeats, features
-        self.estimator = _flow(config, kind, outputs // repeats, 2 * features, seed)
+        self.varying = list(range(outputs // repeats) if varying is None else varying)
+        self.estimator = _flow(config, kind, len(self.varying), 2 * features, seed)
         self.register_buffer("parameter_table", torch.zeros(features, len(GRID)))
         self.register_buffer("output_table", torch.zeros(outputs, len(GRID)))
 
@@ -154,17 +158,17 @@ class Likelihood(nn.Module):
             y: output scores, shape (n, R L), NaN where absent.
 
         Returns:
-            t (m, L), what the flow sees, and what it is told, c (m, 2 E); m is n R where none of
-            the repeats is absent.
+            t (m, V), what the flow sees of the V outputs that vary, and what it is told,
+            c (m, 2 E); m is n R where none of the repeats is absent.
         """
         rows, conditions = self._rows(e, y)
         there = _there(rows)
         return Pairs(rows[there], conditions[there])
 
     def _rows(self, e: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """The same of all repeats, (n R, L) and (n R, 2 E)."""
+        """The same of all repeats, (n R, V) and (n R, 2 E)."""
         conditions = torch.cat([e, _read(self.parameter_table, e)], dim=1)
-        rows = self.seen(y).reshape(len(y) * self.repeats, -1)
+        rows = self.seen(y).reshape(len(y) * self.repeats, -1)[:, self.varying]
         return rows, conditions.repeat_interleave(self.repeats, dim=0)
 
     def seen(self, y: Tensor) -> Tensor:
@@ -177,12 +181,13 @@ class Likelihood(nn.Module):
         return self.plain or self.repeats > 1
 
     def log_slope(self, y: Tensor) -> Tensor:
-        """Log of |det dt/dy| at output scores y (n, R L), shape (n,)."""
+        """Log of |det dt/dy| of what varies at output scores y (n, R L), shape (n,)."""
         if not self._rescales:
             return y.new_zeros(len(y))
         step = float(GRID[1] - GRID[0])
         rise = self.seen(y + step) - self.seen(y - step)
-        return (rise / (2 * step)).clamp_min(1e-30).log().nansum(dim=1)
+        logs = (rise / (2 * step)).clamp_min(1e-30).log().nan_to_num(0.0)
+        return logs.reshape(len(y), self.repeats, -1)[..., self.varying].sum(dim=(1, 2))
 
     def log_prob(self, e: Tensor, y: Tensor) -> Tensor:
         """Log of l(y given e) but for a function of y, of e (n, E) and scores y (n, R L); (n,)."""

@@ -66,8 +66,9 @@ def _bounded(residual: Tensor) -> Tensor:
 
 
 def _repeated(column: Tensor) -> Tensor | None:
-    """The values (K,) of a column (n,), in order, where it has ties."""
-    return torch.unique(column) if has_ties(to_array(column[:, None])) else None
+    """The values (K,) of a column (n,), in order, where it has ties or but one value."""
+    values = torch.unique(column)
+    return values if len(values) == 1 or has_ties(to_array(column[:, None])) else None
 
 
 def _on_lattice(rows: Tensor, lattice: list[Tensor | None]) -> Tensor:

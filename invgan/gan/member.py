@@ -30,6 +30,9 @@ from invgan.settings import TrainConfig
 __all__ = ["Estimator", "Member", "build_estimator", "log_mean"]
 
 
+_LEAST_VARIANCE = 1e-12
+
+
 class Estimator(nn.Module):
     """The head's density of e given the outputs themselves, seen through the embedding."""
 
@@ -70,7 +73,7 @@ class Estimator(nn.Module):
         are wider than normal. Of all factors this one makes the held-out likelihood largest.
         """
         squares = sum(self(e, y)[0].square().sum(dim=0) for e, y in heldout.chunks())
-        variance = cast(Tensor, squares) / len(heldout.u)
+        variance = (cast(Tensor, squares) / len(heldout.u)).clamp_min(_LEAST_VARIANCE)
         self.spread *= variance.sqrt()
         return float((variance - 1 - variance.log()).sum() / 2)
 

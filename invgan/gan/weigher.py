@@ -102,6 +102,7 @@ class Weigher(nn.Module):
             "kind": self._first.kind,
             "plain": self._first.plain,
             "repeats": self._first.repeats,
+            "varying": self._first.varying,
             "likelihoods": len(self.likelihoods),
             "powers": list(self.powers),
         }
@@ -113,7 +114,7 @@ class Weigher(nn.Module):
         """One of the form that `to_dict` gave, on the CPU; its weights are to be filled in."""
         kind, plain, repeats = form["kind"], form["plain"], form["repeats"]
         likelihoods = [
-            Likelihood(config, kind, plain, features, outputs, 0, repeats)
+            Likelihood(config, kind, plain, features, outputs, 0, repeats, form.get("varying"))
             for _ in range(form["likelihoods"])
         ]
         learnt = form["prior"] == "learnt"

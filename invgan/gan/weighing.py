@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from typing import Any
 
@@ -68,7 +69,7 @@ _PACES = (1.0, 4.0)
 _FORMS: tuple[Form, ...] = tuple(product(("linear", "affine"), (True, False), _PACES))
 _TRIALS, _FINALISTS = 4, 2
 _CANDIDATES = 64
-_SIGNIFICANT = 2.0
+_SIGNIFICANT, _LEAST_GAIN = 2.0, 1e-3
 _FEWEST, _MOST_HELDOUT, _HELD_PRIOR = 20, 2048, 5_000
 _ROWS_AT_ONCE = 256
 
@@ -137,20 +138,33 @@ class Weighing:
         quarter = -(-config.steps_of_head // _TRIALS)
         return quarter * len(_FORMS) + (_FINALISTS + members - 1 + prior) * config.steps_of_head
 
+    @cached_property
+    def _varying(self) -> list[int]:
+        """Places of those outputs of one experiment that are not the same in all pairs."""
+        y = self.pairs.y.reshape(len(self.pairs.y) * self.scales.repeats, -1)
+        least, most = y.nan_to_num(math.inf).amin(dim=0), y.nan_to_num(-math.inf).amax(dim=0)
+        return (most > least).nonzero()[:, 0].tolist()
+
     def run(self, members: Sequence[Member], seed: int) -> tuple[Weigher | None, dict[str, Any]]:
         """A weigher of the draws of these members, or None where held-out pairs gain nothing.
 
         Also returned: the form of the likelihoods, their gain in nats a pair, its standard error
         and the effective share of the candidates.
         """
+        if not self._varying:
+            return None, {}
         first, decide, *fits, last = seeds_from(seed, 3 + len(members))
-        form, likelihood = self._best(first, fits[0])
+        form, best = self._best(first, fits[0])
         before, full = self.steps(self.config, 1), self.config.steps_of_head
         asked = [_Asked(form, full, own, str(place + 1)) for place, own in enumerate(fits[1:])]
-        likelihoods = [likelihood, *(more for _, more in self._fitted(asked, before))]
+        fitted = [best, *self._fitted(asked, before)]
+        likelihoods = [likelihood for figure, likelihood in fitted if math.isfinite(figure)]
+        told: dict[str, Any] = {"kind": form[0], "plain": form[1], "pace": form[2]}
+        if not likelihoods:
+            return None, told
         weigher = Weigher(self._prior(len(members), last), likelihoods, (0.0, 1.0))
         powers, found = decided(weigher, members, self.selection, self.scales.within, decide)
-        told = {"kind": form[0], "plain": form[1], "pace": form[2], **found}
+        told |= found
         return (None if powers is None else weigher.to_powers(powers)), told
 
     def _prior(self, members: int, seed: int) -> PriorDensity:
@@ -166,8 +180,8 @@ class Weighing:
         prior.estimator.fit(rest, held, self.config, generator_on(device, seed), plan)
         return prior
 
-    def _best(self, first: int, seed: int) -> tuple[Form, Likelihood]:
-        """The form that held-out pairs like best, and a likelihood of it in full."""
+    def _best(self, first: int, seed: int) -> tuple[Form, tuple[float, Likelihood]]:
+        """The form that held-out pairs like best, and its figure and a likelihood of it in full."""
         full = self.config.steps_of_head
         quarter = -(-full // _TRIALS)
         trials = [_Asked(form, quarter, first, "trial") for form in _FORMS]
@@ -176,7 +190,7 @@ class Weighing:
         asked = [_Asked(form, full, seed, "0") for form in finalists]
         finals = self._fitted(asked, quarter * len(_FORMS))
         best = int(np.argmin([figure for figure, _ in finals]))
-        return finalists[best], finals[best][1]
+        return finalists[best], finals[best]
 
     def _fitted(self, asked: Sequence[_Asked], before: int) -> list[tuple[float, Likelihood]]:
         """Likelihoods, each with the held-out nats a pair of its outputs' scores."""
@@ -196,7 +210,7 @@ class Weighing:
         sizes = self.pairs.u.shape[1], self.pairs.y.shape[1]
         scales, config = self.scales, self.config
         kind, plain, _ = asked.form
-        found = Likelihood(config, kind, plain, *sizes, asked.seed, scales.repeats)
+        found = Likelihood(config, kind, plain, *sizes, asked.seed, scales.repeats, self._varying)
         found.to(self.pairs.u.device)
         found.settle(scales.parameters, scales.outputs, self.pairs.u, self.pairs.y)
         return found
@@ -246,11 +260,10 @@ def decided(
         The powers, or None; the gain of a pair in nats, its standard error, the powers again, and
         the effective share of the draws, where there are pairs enough to tell.
     """
-    pairs = heldout.at(slice(_MOST_HELDOUT))
-    asked = within(pairs.u)
-    if int(asked.sum()) < _FEWEST:
+    pairs = heldout.at(within(heldout.u)).at(slice(_MOST_HELDOUT))
+    if len(pairs.u) < _FEWEST:
         return None, {}
-    terms, others, at = _terms(weigher, members, pairs.at(asked), seed)
+    terms, others, at = _terms(weigher, members, pairs, seed)
     allowed = torch.where(within(at), 0.0, -LARGEST_LOG)
     unweighed = gained(torch.zeros_like(terms.prior), allowed)
     weights = [(terms.log_weight(p), others.log_weight(p) + allowed) for p in POWERS]
@@ -261,7 +274,7 @@ def decided(
         "gain": gain, "error": error, "powers": list(POWERS[best]),
         "effective_share": float(share(weights[best][1]).mean()),
     }  # fmt: skip
-    return (POWERS[best] if gain > _SIGNIFICANT * error else None), found
+    return (POWERS[best] if gain > max(_SIGNIFICANT * error, _LEAST_GAIN) else None), found
 
 
 def chosen(gains: Tensor) -> int:
