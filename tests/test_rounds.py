@@ -10,6 +10,7 @@ from scipy.special import ndtr, ndtri
 
 from invgan.checks.consistency import in_agreement
 from invgan.errors import InputError, OutsideError
+from invgan.fields import GaussianField
 from invgan.gan import sample
 from invgan.metrics import c2st
 from invgan.priors import Prior
@@ -27,6 +28,7 @@ from invgan.rounds.pooling import pooled
 from invgan.samples import Simulations
 from invgan.scaling import ParameterScaling
 from invgan.settings import SimulateConfig, TrainConfig
+from invgan.simulation import simulate
 from invgan.stages import evidence
 from invgan.truncation import Region, Truncated, mass_of, narrowed
 
@@ -39,6 +41,9 @@ QUICK = TrainConfig(
     head="flow", head_steps=300, steps=0, judge=False, likelihood=False, hidden=32, layers=2,
     transforms=1, evaluations=3, batch_size=256,
 )  # fmt: skip
+
+
+LINE = QUICK.model_copy(update={"head": "regression"})
 
 
 def blurred(x, rng):
@@ -188,6 +193,10 @@ def test_rows_that_are_held_out_stay_held_out(beyond, within):
     learnt, chosen = set(together.training.x[:, 0]), set(together.selection.x[:, 0])
     assert not learnt & set(simulations.unlearnt.x[:, 0])
     assert not (learnt | chosen) & set(simulations.heldout.x[:, 0])
+    for part in (together.training, together.selection):
+        share = np.mean(part.x[:, 0] >= within)
+        first = np.mean(part.x[: len(part) // 2, 0] >= within)
+        assert first == pytest.approx(share, abs=2 / len(part) + 0.01)
 
 
 def test_one_round_is_learnt_from_as_it_is(monkeypatch):
@@ -384,6 +393,35 @@ def test_repeats_are_one_condition():
     problem = Problem(blurred, SQUARE, rows, stochastic=True, question="posterior")
     y = conditions(problem, 2, np.random.default_rng(0))
     assert np.array_equal(y, [[0.1, 1, 0.2, 2, 0.3, 0]] * 2)
+
+
+def test_points_that_fill_the_prior_are_those_of_the_first_round(monkeypatch):
+    """Inside a region there is no such design; the rounds after are drawn at random."""
+    plant(monkeypatch, normal())
+    even = SimulateConfig(n=2000, rounds=2, design="sobol")
+    found = simulate_rounds(NARROW, even, QUICK, seed=1)
+    every = np.concatenate([found.x, found.beyond.x])
+    alone = simulate(NARROW, 1000, seed=1, design="sobol").x
+    assert {tuple(row) for row in alone} <= {tuple(row) for row in every}
+
+
+def test_a_field_stays_a_field_in_every_round(monkeypatch):
+    monkeypatch.setattr("invgan.rounds.doubt._CONDITIONS", 500)
+    shapes = set()
+
+    def smoothed(fields, rng):
+        shapes.add(fields.shape[1:])
+        return fields.reshape(len(fields), -1) + rng.normal(0, 0.1, (len(fields), 4))
+
+    prior = GaussianField((2, 2), 2.0)
+    problem = Problem(
+        smoothed, prior, [[0.5, 0.4, 0.3, 0.2]], stochastic=True, question="posterior"
+    )
+    found = simulate_rounds(problem, SimulateConfig(n=3000, rounds=2), LINE, seed=1, device="cpu")
+    assert shapes == {(1, 2, 2)}
+    assert len(found.info["rounds"]) == 2
+    assert mass_of(confined(problem, found).prior) < 1
+    assert learnable(problem, found)[0].field == (1, 2, 2)
 
 
 def test_refusals(monkeypatch):

@@ -180,6 +180,7 @@ class _Plan:
             part = simulate(
                 here, n, seed=self.seed if k == 1 else seeds[0], progress=advance,
                 chunk=self.simulating.chunk, max_failures=self.simulating.max_failures,
+                design="random" if parts else self.simulating.design,
             )  # fmt: skip
         found |= {"round": k, "simulations": n, "prior_mass": mass_of(here.prior)}
         regions = _regions(here.prior)

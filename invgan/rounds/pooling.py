@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
+from invgan.fields import field_shape
 from invgan.priors import CutPrior, PriorLike
 from invgan.problem import Problem
 from invgan.rounds.inside import confined
@@ -46,6 +47,7 @@ class _Mixture:
     def __init__(self, parts: Sequence[PriorLike], shares: Array) -> None:
         self._parts, self._shares = parts, shares
         self.names, self.support = parts[0].names, parts[0].support
+        self.field = field_shape(parts[0])
 
     @property
     def whole(self) -> PriorLike:
@@ -101,6 +103,17 @@ def pooled(problem: Problem, parts: Sequence[Simulations], seed: int) -> Simulat
     )  # fmt: skip
 
 
+def _mingled(beyond: Array, inside: Array) -> Array:
+    """Rows of two arrays, evenly among each other: whoever looks at the first few sees both.
+
+    Where shares are rounded, the first row of a part moves up to the part before: one beyond, not
+    a row held out.
+    """
+    sizes = len(beyond), len(inside)
+    places = [(np.arange(n) + k / 2) / max(n, 1) for k, n in enumerate(sizes)]
+    return np.concatenate([beyond, inside])[np.argsort(np.concatenate(places), kind="stable")]
+
+
 def _together(columns: Sequence[Array | None]) -> Array | None:
     """Arrays one after the other, where none is missing."""
     there = [column for column in columns if column is not None]
@@ -116,7 +129,8 @@ def learnable(problem: Problem, simulations: Simulations) -> tuple[Problem, Simu
 
     Returns:
         The problem with the law of all rows for its prior, and all rows. Each of their three parts
-        holds the same part of the simulations, so that what was held out stays held out.
+        holds the same part of the simulations, so that what was held out stays held out, with rows
+        of both kinds in every stretch of it.
     """
     beyond = simulations.beyond
     if beyond is None:
@@ -126,17 +140,15 @@ def learnable(problem: Problem, simulations: Simulations) -> tuple[Problem, Simu
     cuts = [regions[: row["regions"]] for row in rounds]
     priors = [Truncated(problem.prior, cut) if cut else problem.prior for cut in cuts]
     sizes = np.array([row["simulations"] for row in rounds], float)
-    # Where shares are rounded, a row beyond moves up to the part before, not a row held out.
     both = [
-        part
+        (getattr(beyond, name), getattr(simulations, name))
         for name in ("training", "selection", "heldout")
-        for part in (getattr(beyond, name), getattr(simulations, name))
     ]
     together = replace(
         simulations,
-        x=np.concatenate([part.x for part in both]),
-        y=np.concatenate([part.y for part in both]),
-        own=_together([part.own for part in both]),
+        x=np.concatenate([_mingled(a.x, b.x) for a, b in both]),
+        y=np.concatenate([_mingled(a.y, b.y) for a, b in both]),
+        own=_together([None if a.own is None else _mingled(a.own, b.own) for a, b in both]),
         beyond=None,
     )
     return replace(problem, prior=_Mixture(priors, sizes / sizes.sum())), together

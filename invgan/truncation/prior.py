@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from invgan.errors import InputError
+from invgan.fields import field_shape
 from invgan.priors import Box, CutPrior, Prior, PriorLike, Simplex, Support
 from invgan.truncation.region import Region
 
@@ -39,6 +40,7 @@ class Truncated:
         prior: the prior that was cut.
         regions: the regions.
         names: the D parameter names.
+        field: the shape (C, H, W) of its draws where they are fields, else None.
         support: the bounds of the prior, cut to those of the regions (a `Simplex` stays one).
         mass: share of the prior that lies in the regions, estimated from 50,000 draws.
 
@@ -48,6 +50,7 @@ class Truncated:
 
     def __init__(self, prior: PriorLike, regions: Sequence[Region], *, seed: int = 0) -> None:
         self.prior, self.regions, self.names = prior, tuple(regions), prior.names
+        self.field = field_shape(prior)
         self._low = np.max([region.low for region in self.regions], axis=0)
         self._high = np.min([region.high for region in self.regions], axis=0)
         if np.any(self._low >= self._high):
