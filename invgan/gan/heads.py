@@ -37,6 +37,7 @@ from invgan.gan.autoregressive import inverted
 from invgan.gan.layers import blank_linear
 from invgan.gan.networks import initialise, linear_layers
 from invgan.gan.perceptrons import perceptron
+from invgan.gan.regression import regression
 from invgan.gan.splines import Spline
 
 __all__ = [
@@ -179,7 +180,7 @@ class RegressionHead(nn.Module):
 
     def fit(self, e: Tensor, y: Tensor) -> None:
         """Least squares with a slight ridge."""
-        self.slope, self.offset, covariance = _regression(e, y)
+        self.slope, self.offset, covariance = regression(e, y)
         sizes, axes = torch.linalg.eigh(covariance)
         self.ladj = -0.5 * sizes.log().sum()
         self.whiten = (axes * sizes.rsqrt()) @ axes.T
@@ -207,7 +208,7 @@ class LinearHead(nn.Module):
 
     def fit(self, e: Tensor, y: Tensor) -> None:
         """The regression, by least squares with a slight ridge; the flow is made the identity."""
-        self.slope, self.offset, covariance = _regression(e, y)
+        self.slope, self.offset, covariance = regression(e, y)
         factor = torch.linalg.cholesky(covariance)
         self.whiten = torch.linalg.solve_triangular(
             factor, torch.eye(len(factor), device=y.device), upper=False
@@ -228,17 +229,6 @@ class LinearHead(nn.Module):
         rest = self.flow.inverse(u, y)
         e = torch.linalg.solve_triangular(self.whiten, rest.T, upper=False).T
         return cast(Tensor, e + y @ self.slope + self.offset)
-
-
-def _regression(e: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Slope (L, E), offset (E,) and covariance of the residuals (E, E), never quite singular."""
-    centre, level = y.mean(dim=0), e.mean(dim=0)
-    y, e = y - centre, e - level
-    ridge = torch.eye(y.shape[1], device=y.device)
-    slope = torch.linalg.solve(y.T @ y + ridge, y.T @ e)
-    rest = e - y @ slope
-    jitter = 1e-6 * torch.eye(e.shape[1], device=y.device)
-    return slope, level - centre @ slope, rest.T @ rest / len(e) + jitter
 
 
 Head = IdentityHead | GaussianHead | RegressionHead | LinearHead | FlowHead
