@@ -2,6 +2,7 @@
 
 import math
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -279,10 +280,14 @@ def test_a_killed_training_goes_on_to_the_same_result(
     same(resumed, sum_inverse)
 
 
+@pytest.mark.parametrize("change", ["seed", "prior"])
 def test_a_checkpoint_of_another_training_is_left_alone(
-    tmp_path: Path, sum_problem: Problem, sum_simulations: Simulations, sum_inverse: Inverse
-) -> None:
-    train(sum_problem, sum_simulations, SMALL, seed=9, device="cpu", checkpoint=tmp_path / "c")
+    change: str, tmp_path: Path, sum_problem: Problem, sum_simulations: Simulations,
+    sum_inverse: Inverse,
+) -> None:  # fmt: skip
+    wide = replace(sum_problem, prior=Prior(x1=stats.norm(0, 3), x2=stats.norm(0, 3)))
+    other, seed = (sum_problem, 9) if change == "seed" else (wide, 2)
+    train(other, sum_simulations, SMALL, seed=seed, device="cpu", checkpoint=tmp_path / "c")
     again = train(sum_problem, sum_simulations, SMALL, seed=2, device="cpu",
                   checkpoint=tmp_path / "c")  # fmt: skip
     same(again, sum_inverse)

@@ -119,7 +119,10 @@ def train(
     )  # fmt: skip
     pairs, selection = found.pairs, found.selection
     config = _scheduled(config, problem, len(pairs.u) // found.copies)
-    asked = [seed, place.type, str(problem.noise), found.copies]
+    asked = [
+        seed, place.type, str(problem.noise), found.copies, problem.question, problem.repeats,
+        parameters.to_dict(),
+    ]  # fmt: skip
     fingerprint = _fingerprint(config, simulations, ends, asked)
     count = config.members or (_MEMBERS if problem.random else 1)
     paced = _is_answer(problem)
