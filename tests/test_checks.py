@@ -418,6 +418,20 @@ def test_the_posterior_of_a_stochastic_model_must_predict_the_observation() -> N
     assert validate(problem, far).verdict == "not consistent"
 
 
+@pytest.mark.parametrize("n", [1000, 1900, 4000])
+def test_a_combination_that_no_draw_predicts_is_caught_with_few_draws_too(n: int) -> None:
+    """Each output is among its like; that they differ by so much is not."""
+
+    def twins(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return x + 0.01 * rng.normal(size=(len(x), 2))
+
+    seen, x = np.array([[1.5, -1.5]]), np.random.default_rng(1).normal(size=(n, 1))
+    problem = Problem(twins, Prior(x=stats.norm()), seen, stochastic=True, question="posterior")
+    found = validate(problem, Samples(x, None, np.ones(n), ("x",), ("u", "v")), seed=1)
+    caught = [m.output for m in found.measures if not m.passed]
+    assert caught == [None]
+
+
 class Posterior:
     """p(x given y) of x ~ N(0, I) in two dimensions, y = (|x1|, x2) + noise, or a lie about it."""
 
@@ -618,6 +632,27 @@ def test_two_answers_are_compared_with_their_costs() -> None:
     far = compare(draws(exact_sum(2000, 1) + 1), b)
     assert far["C2ST in x"] > 0.7
     assert far["largest Wasserstein-1 in x / sd"] > 1
+
+
+def test_weights_count(sum_problem: Problem) -> None:
+    """Draws of the prior, weighed by the ratio of the laws of their output, are exact draws."""
+    x = np.random.default_rng(1).normal(size=(20_000, 2))
+    y = add(x)[:, 0]
+    ratio = stats.norm(1, 0.5).pdf(y) / stats.norm(0, math.sqrt(2)).pdf(y)
+    blind = draws(x)
+    weighed = dataclasses.replace(blind, weights=ratio / ratio.mean())
+    assert validate(sum_problem, blind, seed=1).verdict == "not consistent"
+    found = validate(sum_problem, weighed, seed=1)
+    assert found.verdict == "consistent", found.reasons
+    exact = draws(exact_sum(20_000, 3))
+    assert compare(weighed, exact)["C2ST in x"] < 0.53 < compare(blind, exact)["C2ST in x"]
+
+
+@pytest.mark.parametrize("weights", [np.ones(49), -np.ones(50), np.zeros(50), np.full(50, np.nan)])
+def test_weights_that_are_none_are_refused(weights: np.ndarray, sum_problem: Problem) -> None:
+    wrong = dataclasses.replace(draws(exact_sum(50, 1)), weights=weights)
+    with pytest.raises(InputError, match="the 50 samples need as many weights"):
+        validate(sum_problem, wrong)
 
 
 def test_too_few_draws_are_refused(sum_problem: Problem) -> None:

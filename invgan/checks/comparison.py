@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from invgan.arguments import check_kinds, whole
+from invgan.checks.levels import evenly
 from invgan.metrics import c2st, wasserstein
 from invgan.samples import Samples
 from invgan.validation import Validation
@@ -21,16 +22,19 @@ _APART, _FAR = 0.65, 0.25
 def compare(a: Samples, b: Samples, *, seed: int = 0) -> dict[str, float]:
     """Two answers side by side: how far apart, and what each cost.
 
+    Draws whose weights differ are resampled by them.
+
     Returns:
         C2ST in x; the largest Wasserstein-1 distance of a parameter in standard deviations of b;
         and for each answer, where known, model runs beyond the simulations that both roads use,
         seconds (training included) and effective draws a second.
     """
     check_kinds(a=(a, Samples), b=(b, Samples))
+    a, b = (evenly(samples, whole("seed", seed, least=0)) for samples in (a, b))
     scale = b.x.std(axis=0)
     distances = wasserstein(a.x, b.x) / np.where(scale > 0, scale, 1)
     out = {
-        _C2ST: c2st(a.x, b.x, seed=whole("seed", seed, least=0)),
+        _C2ST: c2st(a.x, b.x, seed=seed),
         _MOVED: float(distances.max()),
     }
     for samples in (a, b):

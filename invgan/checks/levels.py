@@ -8,17 +8,20 @@ shared among its columns (Bonferroni).
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 from scipy.special import kolmogi
 
+from invgan.errors import InputError
+from invgan.resampling import effective_share, resampled
 from invgan.samples import Samples
 from invgan.validation import Measure
 
 __all__ = [
-    "LEVEL", "above", "effective", "from_replicates", "guessing", "largest_gap", "within",
+    "LEVEL", "above", "effective", "evenly", "from_replicates", "guessing", "largest_gap", "within",
 ]  # fmt: skip
 
 Array = NDArray[np.float64]
@@ -51,6 +54,29 @@ def from_replicates(values: Array, columns: int = 1) -> Array:
 def effective(samples: Samples) -> float:
     """How many independent draws the answer is worth."""
     return float(min(len(samples), samples.info.get("effective_samples", len(samples))))
+
+
+def evenly(samples: Samples, seed: int) -> Samples:
+    """Draws that count equally: the same, or resampled by their weights where these differ.
+
+    Raises:
+        InputError: a weight is negative or not finite, all are zero, or draws have none.
+    """
+    weights, n = samples.weights, len(samples)
+    fine = weights.shape == (n,) and bool(np.all(weights >= 0)) and 0 < weights.sum() < math.inf
+    if not fine:
+        raise InputError(
+            f"the {n} samples need as many weights, finite, not negative and not all zero; got "
+            f"{weights!r}"
+        )
+    if np.ptp(weights) == 0:
+        return samples
+    rows = resampled(weights, samples.x[:, 0], n, np.random.default_rng(seed))
+    worth = effective(samples) * effective_share(weights)
+    return replace(
+        samples, x=samples.x[rows], y=None if samples.y is None else samples.y[rows],
+        weights=np.ones(n), info=samples.info | {"effective_samples": worth},
+    )  # fmt: skip
 
 
 def within(

@@ -114,12 +114,17 @@ def _joint_depth(y: Array, target: Array, seed: int) -> list[Measure]:
     """All outputs together, where there are several and draws enough."""
     if len(target) == 1 or len(y) < _FEWEST:
         return []
-    value, limit = max(depth(target[None], y, seed=seed)), 1 - LEVEL / 2
+    value, limit = max(depth(target[None], y, seed=seed)), _outermost(len(y))
     return [
         Measure("posterior predictive depth", None, value, limit, value <= limit,
                 "share of predicted outputs that are less far out among their like than the "
                 "observed, all outputs together")
     ]  # fmt: skip
+
+
+def _outermost(n: int) -> float:
+    """The greatest depth among n rows that is no wonder; a depth is told from half of them."""
+    return 1 - max(LEVEL / 2, 2 / n)
 
 
 def typical(
@@ -130,7 +135,7 @@ def typical(
         return []
     at, y = observed(problem), simulations.y
     value = max(depth(at, y, embed=embed, seed=seed))
-    limit = 1 - max(LEVEL / 2, 2 / len(simulations))
+    limit = _outermost(len(simulations))
     measures = [
         Measure(PRIOR_DEPTH, None, value, limit, value <= limit,
                 "share of simulations that are less far out among their like than the observation")

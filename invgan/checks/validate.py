@@ -22,7 +22,7 @@ from invgan.calibration.regions import LogDensity
 from invgan.calibration.typicality import Embedding
 from invgan.checks import consistency, population, posterior
 from invgan.checks.fields import by_quantities
-from invgan.checks.levels import effective
+from invgan.checks.levels import effective, evenly
 from invgan.errors import InputError
 from invgan.health import Health, summary
 from invgan.predictability import explained
@@ -62,6 +62,7 @@ def validate(
     Args:
         problem: model and observations.
         samples: the answer, by whichever road; run through the model here where it was not yet.
+            Draws whose weights differ are resampled by them.
 
     Other Args:
         simulations: prior simulations; with them predictability and the distance to the prior
@@ -89,7 +90,7 @@ def validate(
         the curves where calibration was checked.
 
     Raises:
-        InputError: there are too few samples to compare (20).
+        InputError: there are too few samples to compare (20), or their weights are none.
     """
     check_kinds(
         problem=(problem, Problem), samples=(samples, Samples),
@@ -100,6 +101,7 @@ def validate(
     if len(samples) < _FEWEST:
         raise InputError(f"validate needs {_FEWEST} samples or more; got {len(samples)}")
     started = time.perf_counter()
+    samples = evenly(samples, seed)
     y = samples.y
     runs = 0 if y is not None else len(samples) * problem.runs_per_row
     info: dict[str, Any] = {"model_evaluations": runs}
