@@ -45,6 +45,7 @@ __all__ = [
 
 Array = NDArray[np.float64]
 
+_EPOCHS = 40
 _TIED = 0.01
 _NEAR, _FAR, _PROBES = 5, 20, 2_000
 
@@ -230,8 +231,8 @@ def _classifier(width: int, n: int, seed: int, published: bool) -> Any:
     if published:
         return MLPClassifier(sizes, max_iter=10_000, random_state=seed)
     return MLPClassifier(
-        sizes, learning_rate_init=3e-3, batch_size=min(500, n), max_iter=40, n_iter_no_change=8,
-        random_state=seed,
+        sizes, learning_rate_init=3e-3, batch_size=min(500, n), max_iter=_EPOCHS,
+        n_iter_no_change=8, random_state=seed,
     )  # fmt: skip
 
 

@@ -112,7 +112,7 @@ def test_an_example_runs_from_its_configuration(name: str, tmp_path: Path) -> No
     assert results["verdict"] in ("consistent", "not consistent")
 
 
-@pytest.mark.usefixtures("blank_pictures")
+@pytest.mark.usefixtures("road_alone")
 def test_the_starter_runs(tmp_path: Path) -> None:
     assert CliRunner().invoke(main, ["init", str(tmp_path / "mine")]).exit_code == 0
     out = solve_small(tmp_path / "mine" / "config.yml", tmp_path)
@@ -164,7 +164,7 @@ def test_the_committed_observations_are_what_the_script_makes(
 needs_awk = pytest.mark.skipif(shutil.which("awk") is None, reason="needs awk")
 
 
-@pytest.mark.usefixtures("blank_pictures")
+@pytest.mark.usefixtures("road_alone")
 @pytest.mark.parametrize(
     "name",
     [

@@ -16,7 +16,7 @@ from invgan.errors import InputError
 from invgan.models import apply_summary, load_table, summarised
 from invgan.settings import McmcConfig, SampleConfig, SimulateConfig, TrainConfig
 
-pytestmark = pytest.mark.usefixtures("blank_pictures")
+pytestmark = pytest.mark.usefixtures("road_alone")
 
 SETTINGS = ig.Settings(
     simulate=SimulateConfig(n=2000),

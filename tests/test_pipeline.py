@@ -24,7 +24,7 @@ from invgan.pipeline import Run
 from invgan.settings import McmcConfig, SampleConfig, SimulateConfig
 from invgan.stages import Work
 
-pytestmark = pytest.mark.usefixtures("blank_pictures")
+pytestmark = pytest.mark.usefixtures("road_alone")
 
 FILES = {
     "config.yml", "simulations", "simulations.json", "inverse.json", "inverse.safetensors",

@@ -19,7 +19,7 @@ import invgan as ig
 from invgan.config import Config, Settings, load_config
 from invgan.settings import McmcConfig, SampleConfig, SimulateConfig, TrainConfig
 
-pytestmark = pytest.mark.usefixtures("blank_pictures")
+pytestmark = pytest.mark.usefixtures("road_alone")
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]

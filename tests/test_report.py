@@ -19,7 +19,7 @@ from invgan.report.figures import figures
 from invgan.samples import Samples, Simulations, failure_records
 from invgan.validation import Measure, Validation
 
-pytestmark = pytest.mark.usefixtures("blank_pictures")
+pytestmark = pytest.mark.usefixtures("road_alone")
 
 HISTORY = [
     {"phase": "head", "step": 1, "train_nll": 2.0, "heldout": 2.1, "kept": True},
