@@ -252,6 +252,14 @@ def test_lost_draws_are_caught() -> None:
     assert "lost draws" in failed(problem, exact_sum(2000, 1))
 
 
+def test_draws_outside_the_prior_of_the_last_round_are_none(sum_problem: Problem) -> None:
+    for outside, passed in ((0.04, True), (0.06, False)):
+        found = validate(sum_problem, draws(exact_sum(2000, 1), outside=outside), seed=1)
+        lost = next(m for m in found.measures if m.name == "lost draws")
+        assert lost.value == pytest.approx(outside)
+        assert lost.passed is passed
+
+
 @pytest.mark.parametrize("road", [push_forward, correct])
 def test_draws_that_were_lost_on_the_way_are_caught(
     road: Callable[..., Samples], sum_problem: Problem

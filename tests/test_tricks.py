@@ -25,6 +25,7 @@ from invgan.gan.rules import weigh_gradients
 from invgan.gan.stage import Pairs
 from invgan.priors import Prior
 from invgan.problem import Problem
+from invgan.samples import Simulations
 from invgan.settings import NetworkConfig, TrainConfig
 from invgan.simulation import simulate
 
@@ -278,6 +279,17 @@ def test_a_code_that_nobody_knows_is_refused(two_branches: Inverse) -> None:
             InputError, match=f"code must be a whole number from 0 to 1; got {code}"
         ):
             two_branches.draw(Y, code=code)
+
+
+def test_a_code_is_refused_where_no_game_was_kept(
+    sum_problem: Problem, sum_simulations: Simulations
+) -> None:
+    """The head's draws have no kinds, whatever was asked for."""
+    settings = TrainConfig(head="gaussian", head_steps=20, steps=0, hidden=16, codes=2)
+    found = train(sum_problem, sum_simulations, settings, seed=1, device="cpu")
+    with pytest.raises(InputError, match="its game was not kept"):
+        found.draw(np.ones((5, 1)), code=1)
+    assert found.draw(np.ones((5, 1))).shape == (5, 2)
 
 
 def test_a_game_with_every_trick_is_taken_up_where_it_was(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ must predict what was observed.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -175,11 +176,13 @@ def _posterior(
 
 
 def _finite_share(samples: Samples, finite: NDArray[np.bool_]) -> Measure:
-    """Draws without finite outputs: those that were dropped on the way, and those that are here."""
-    lost = 1 - (1 - samples.info.get("lost", 0.0)) * float(finite.mean())
+    """Draws that are none: dropped on the way, still outside the cut prior, or not finite here."""
+    gone = (samples.info.get(name, 0.0) for name in ("lost", "outside"))
+    lost = 1 - math.prod(1 - share for share in gone) * float(finite.mean())
     return Measure(
-        "lost draws", None, lost, 0.05, lost <= 0.05, "share of draws without finite outputs"
-    )
+        "lost draws", None, lost, 0.05, lost <= 0.05,
+        "share of draws without finite outputs, or that no round's prior has",
+    )  # fmt: skip
 
 
 def _verdict(

@@ -130,10 +130,15 @@ class Inverse:
 
         Raises:
             InputError: y has another number of columns than the inverse was trained with, or
-                there is no such code.
+                there is no such code, or no game that knows codes was kept.
         """
         y = self._outputs(y)
         check_code(code, self.config.codes)
+        if code is not None and (self.weigher is not None or self.members[0].generator.plain):
+            raise InputError(
+                "the draws are those of the head, which knows no codes: its game was not kept; "
+                "train with head='none', or leave code out"
+            )
         device = self._device
         rng = generator_on(device, whole("seed", seed, least=0))
         x = np.empty((len(y), len(self.names)))
