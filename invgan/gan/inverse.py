@@ -134,7 +134,7 @@ class Inverse:
         """
         y = self._outputs(y)
         check_code(code, self.config.codes)
-        if code is not None and (self.weigher is not None or self.members[0].generator.plain):
+        if code is not None and (self.weigher is not None or not self.info.get("kept_step", 1)):
             raise InputError(
                 "the draws are those of the head, which knows no codes: its game was not kept; "
                 "train with head='none', or leave code out"
