@@ -50,9 +50,11 @@ def push_forward(
     ``info`` gains model_evaluations, not_finite (how many were dropped) and lost (their share).
 
     Raises:
+        InputError: the samples are of other parameters or outputs.
         ModelError: the model raised or returned another shape.
         CorrectionError: no draw has finite outputs.
     """
+    problem.check_names("samples", samples.names, samples.outputs)
     if samples.y is not None:
         return samples
     y = evaluate(problem, samples.x, seed=seed, progress=progress)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from invgan.errors import InputError
 from invgan.execution.calls import numbered
+from invgan.frames import by_name
 from invgan.priors import check_law
 from invgan.tables import read_csv, read_npy
 
@@ -122,9 +123,9 @@ def as_observations(source: Any, *, missing: bool = False) -> Observations:
 
     Args:
         source: an array (N, L) or (N,) for one output; N fields (N, h, w) or (N, c, h, w); a
-            mapping from names to such arrays, side by side; a path to a .csv with a header or a
-            .npy; a frozen law of `scipy.stats`; a sequence or a mapping by name of such laws, one
-            for each output; or a joint law.
+            mapping from names to such arrays, side by side; a data frame; a path to a .csv with a
+            header or a .npy; a frozen law of `scipy.stats`; a sequence or a mapping by name of such
+            laws, one for each output; or a joint law.
 
     Other Args:
         missing: whether a table may hold NaN, and a .csv empty cells, for what was not observed.
@@ -136,10 +137,11 @@ def as_observations(source: Any, *, missing: bool = False) -> Observations:
         return source
     if isinstance(source, str | Path):
         return _read(Path(source), missing)
-    if isinstance(source, Mapping):
-        if source and not any(hasattr(part, "dist") for part in source.values()):
-            return _blocks(source, missing)
-        return _columns(tuple(source.values()), tuple(map(str, source)))
+    named = by_name(source)
+    if named is not None:
+        if named and not any(hasattr(part, "dist") for part in named.values()):
+            return _blocks(named, missing)
+        return _columns(tuple(named.values()), tuple(map(str, named)))
     if hasattr(source, "dist"):
         return _columns((source,), None)
     if isinstance(source, Sequence) and source and any(hasattr(law, "dist") for law in source):
@@ -184,7 +186,7 @@ def _table(values: Any, names: tuple[str, ...] | None, what: str, missing: bool)
     except (TypeError, ValueError):
         raise InputError(
             f"{what} must be numbers of shape (N, L), a law, or a path to a .csv or .npy; "
-            f"got {type(values).__name__}"
+            f"got {_described(values)}"
         ) from None
     if rows.ndim == 1:
         rows = rows[:, None]
@@ -199,10 +201,20 @@ def _table(values: Any, names: tuple[str, ...] | None, what: str, missing: bool)
     return Table(rows, names, field if len(field) == 3 else None)
 
 
+def _described(values: Any) -> str:
+    """What came, and of rows that are no table why."""
+    rows = values if isinstance(values, list | tuple) else []
+    sizes = sorted({len(row) for row in rows if isinstance(row, list | tuple | np.ndarray)})
+    many = f" of rows of different lengths, {sizes[0]} to {sizes[-1]}" if len(sizes) > 1 else ""
+    return type(values).__name__ + many
+
+
 def _blocks(parts: Mapping[Any, Any], missing: bool) -> Table:
     """Arrays by name, side by side; the columns of one that has several are numbered."""
     tables = {
-        str(name): _table(part, None, f"the observed {name!r}", missing)
+        str(name): _table(
+            [part] if np.isscalar(part) else part, None, f"the observed {name!r}", missing
+        )
         for name, part in parts.items()
     }
     counts = {name: len(table.rows) for name, table in tables.items()}

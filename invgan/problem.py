@@ -24,13 +24,14 @@ from numpy.typing import NDArray
 from invgan.errors import InputError
 from invgan.execution import Execution
 from invgan.fields import field_shape, quantities, quantity_names
+from invgan.models import Command, Summarised
 from invgan.noise import Noise, as_noise
 from invgan.observations import Law, Observations, Table, as_observations
 from invgan.own_prior import as_prior
 from invgan.priors import PriorLike
 from invgan.settings import SettingError
 
-__all__ = ["Problem", "Question", "default_names"]
+__all__ = ["Problem", "Question", "default_names", "in_order"]
 
 Question = Literal["population", "posterior"]
 Array = NDArray[np.float64]
@@ -113,7 +114,7 @@ class Problem:
         put = object.__setattr__
         put(self, "model", model)
         put(self, "prior", as_prior(prior))
-        put(self, "observations", _in_order(seen, names))
+        put(self, "observations", in_order(seen, names))
         put(self, "outputs", names)
         put(self, "vectorized", bool(vectorized))
         put(self, "stochastic", bool(stochastic))
@@ -123,9 +124,31 @@ class Problem:
         put(self, "missing", bool(missing))
         put(self, "execution", execution)
         field_shape(self.prior)
+        self._check_command()
         self._check_question()
         self._check_missing()
         self._check_likelihood()
+
+    def _check_command(self) -> None:
+        """A program knows its parameters by name, and gets them in the order of the prior."""
+        inner = self.model.model if isinstance(self.model, Summarised) else self.model
+        if isinstance(inner, Command) and inner.names != self.prior.names:
+            raise InputError(
+                f"the command takes parameters {list(inner.names)} and the prior has "
+                f"{list(self.prior.names)}: name them alike, in the same order"
+            )
+
+    def check_names(self, what: str, names: Sequence[str], outputs: Sequence[str]) -> None:
+        """Refuse what was made for other parameters or outputs, or for these in another order.
+
+        Raises:
+            InputError: the names differ.
+        """
+        if tuple(names) != self.prior.names or tuple(outputs) != self.outputs:
+            raise InputError(
+                f"the {what} hold parameters {list(names)} and outputs {list(outputs)}; the "
+                f"problem has {list(self.prior.names)} and {list(self.outputs)}"
+            )
 
     def on(self, execution: Execution | None) -> Self:
         """The same problem, its model run in this way by every stage."""
@@ -275,7 +298,7 @@ def _noise_over(noise: Any, names: tuple[str, ...]) -> Noise:
         raise error.under("noise") from None
 
 
-def _in_order(seen: Observations, names: tuple[str, ...]) -> Observations:
+def in_order(seen: Observations, names: tuple[str, ...]) -> Observations:
     """The observations with their columns chosen and ordered by output name."""
     if seen.names is None or seen.names == names:
         return seen

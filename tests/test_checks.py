@@ -435,7 +435,7 @@ def test_a_combination_that_no_draw_predicts_is_caught_with_few_draws_too(n: int
 
     seen, x = np.array([[1.5, -1.5]]), np.random.default_rng(1).normal(size=(n, 1))
     problem = Problem(twins, Prior(x=stats.norm()), seen, stochastic=True, question="posterior")
-    found = validate(problem, Samples(x, None, np.ones(n), ("x",), ("u", "v")), seed=1)
+    found = validate(problem, Samples(x, None, np.ones(n), ("x",), problem.outputs), seed=1)
     caught = [m.output for m in found.measures if not m.passed]
     assert caught == [None]
 

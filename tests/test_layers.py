@@ -20,9 +20,9 @@ FLOORS = [
     {"calibration", "matching", "truncation", "store"},
     {"laws", "problem", "density", "scaling", "ratio", "metrics", "plots"},
     {"noise", "own_prior", "structure", "resampling", "models", "health"},
-    {"fields", "observations", "samples", "settings", "validation", "monotone", "fitting"},
+    {"drawn", "fields", "observations", "samples", "settings", "validation", "monotone", "fitting"},
     {"arguments", "priors", "execution", "tables"},
-    {"files", "errors"},
+    {"files", "errors", "frames"},
     {"mapped"},
 ]
 DOORS = {

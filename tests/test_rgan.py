@@ -283,7 +283,9 @@ def test_what_it_cannot_do_is_refused_at_the_door(
         train_rgan(sum_problem, simulations_of(np.ones((200, 1)), np.ones((200, 1)), ("k",)))
     noisy = Problem(add, sum_problem.prior, stats.norm(1, 0.5), noise={"normal": 0.1})
     with pytest.raises(InputError, match="leave out the noise"):
-        train_rgan(noisy, sum_simulations, QUICK, differentiable=tensor_add, device="cpu")
+        train_rgan(
+            noisy, simulate(noisy, 500, seed=1), QUICK, differentiable=tensor_add, device="cpu"
+        )
     twice = [Block((0,), Table(np.ones((30, 1)))), Block((0,), Table(np.ones((30, 1))))]
     with pytest.raises(InputError, match="share out the 1 output columns"):
         train_rgan(sum_problem, sum_simulations, blocks=twice)

@@ -99,6 +99,7 @@ def validate(
         inverse=(inverse, consistency.Drawer | None),
     )  # fmt: skip
     whole("seed", seed, least=0)
+    problem.check_names("samples", samples.names, samples.outputs)
     if len(samples) < _FEWEST:
         raise InputError(f"validate needs {_FEWEST} samples or more; got {len(samples)}")
     started = time.perf_counter()

@@ -9,7 +9,7 @@ from invgan.gan.drawing import sample
 from invgan.gan.inverse import Inverse
 from invgan.gan.population import PopulationGenerator, RganConfig
 from invgan.gan.rgan import train_rgan
-from invgan.gan.training import train
+from invgan.gan.training import check_training, train
 from invgan.gan.unconditional import TableGenerator, fit_generator, load_generator
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "PopulationGenerator",
     "RganConfig",
     "TableGenerator",
+    "check_training",
     "choose_device",
     "fit_generator",
     "load_generator",

@@ -23,6 +23,7 @@ from invgan.gan.codes import check_code
 from invgan.gan.device import choose_device, generator_on, to_array, to_tensor
 from invgan.gan.expected import residuals
 from invgan.gan.member import Member, log_mean
+from invgan.gan.rows import output_rows
 from invgan.gan.stored import KIND, description, networks, rebuilt
 from invgan.gan.weigher import Weigher
 from invgan.health import Health
@@ -105,7 +106,7 @@ class Inverse:
 
     def knows(self, y: Array) -> NDArray[np.bool_]:
         """Which rows of y (n, L) lie within the outputs that were trained on; shape (n,)."""
-        y = rows_of("y", y, len(self.low))
+        y = output_rows(y, self.outputs, len(self.low))
         return np.asarray(np.all(~((y < self.low) | (y > self.high)), axis=1))
 
     @torch.no_grad()
@@ -120,7 +121,9 @@ class Inverse:
         """One parameter vector for each row of outputs y (n, L), shape (n, D).
 
         Args:
-            y: outputs; to draw m times for one row, give it m times.
+            y: outputs, as an array or a table whose columns have their names; to draw m times for
+                one row, give it m times. Of R repeats of one experiment (n, R, L) or side by side
+                (n, R L), in any order.
 
         Other Args:
             seed: of the noise.
@@ -291,7 +294,7 @@ class Inverse:
 
     def _outputs(self, y: Array) -> Array:
         """Outputs as an array, or refused."""
-        y = rows_of("y", y, len(self.low))
+        y = output_rows(y, self.outputs, len(self.low))
         if not self.info.get("missing") and np.isnan(y).any():
             raise InputError(
                 "the inverse was trained on outputs without a gap and would take a missing value "

@@ -28,6 +28,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from invgan.drawn import check_drawn
 from invgan.errors import InputError
 from invgan.gan.device import to_tensor
 from invgan.gan.stage import Column, Pairs, Source
@@ -47,6 +48,7 @@ Array = NDArray[np.float64]
 
 _TARGET_DRAWS = 20_000
 _FEWEST_SIMULATIONS = 100
+_WHAT = "the simulations"
 _FEWEST_PAIRS, _PAIRS_EACH = 2_000, 1_000
 _SCALE_VALUES = 20_000_000
 _SELECTION_ROWS, _SELECTION_VALUES = 50_000, 2**24
@@ -74,18 +76,23 @@ def check_simulations(problem: Problem, simulations: Simulations) -> None:
     """Refuse simulations that are another problem's, or too few to learn from.
 
     Raises:
-        InputError: their names differ, or there are fewer than a hundred.
+        InputError: their names differ, there are fewer than a hundred, or their parameters were
+            drawn from another prior or their outputs measured with another noise.
     """
-    if simulations.names != problem.prior.names or simulations.outputs != problem.outputs:
-        raise InputError(
-            f"the simulations hold parameters {list(simulations.names)} and outputs "
-            f"{list(simulations.outputs)}; the problem has {list(problem.prior.names)} and "
-            f"{list(problem.outputs)}"
-        )
+    problem.check_names("simulations", simulations.names, simulations.outputs)
     if len(simulations) < _FEWEST_SIMULATIONS:
         raise InputError(
             f"{len(simulations)} simulations are too few to train on; "
             f"use {_FEWEST_SIMULATIONS} or more"
+        )
+    info = simulations.info
+    # The rows of several rounds are draws of priors that were cut, and are checked as they come.
+    if "rounds" not in info:
+        check_drawn(np.concatenate([simulations.x, simulations.failed]), problem.prior, _WHAT)
+    if info.get("noise", str(problem.noise)) != str(problem.noise):
+        raise InputError(
+            f"the simulations were measured with the noise {info['noise']} and the problem states "
+            f"{problem.noise}: simulate anew, or state the noise that they have"
         )
 
 

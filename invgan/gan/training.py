@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from invgan.arguments import check_kinds, seeds_from
+from invgan.errors import InputError
 from invgan.files import digest
 from invgan.gan.bayes import known_prior
 from invgan.gan.content import known_outputs
@@ -50,9 +51,9 @@ from invgan.problem import Problem
 from invgan.samples import Simulations
 from invgan.scaling import OutputScaling, ParameterScaling
 from invgan.settings import TrainConfig
-from invgan.structure import check_masks
+from invgan.structure import check_masks, row_shape
 
-__all__ = ["train"]
+__all__ = ["check_training", "train"]
 
 Array = NDArray[np.float64]
 Progress = Callable[[int, int], None]
@@ -153,6 +154,25 @@ def train(
         simulations.names, simulations.outputs, config, finished.trained[0].history, info,
         finished.weigher,
     )  # fmt: skip
+
+
+def check_training(problem: Problem, config: TrainConfig) -> None:
+    """Refuse settings that do not fit a problem, before anything is simulated for it.
+
+    Raises:
+        InputError: the method does not answer its question, or the networks do not fit its
+            parameters or its outputs.
+    """
+    if config.method == "rgan" and problem.question != "population":
+        raise InputError(
+            "the regularised generator is for question='population'; got train.method rgan for a "
+            f"{problem.question}: set train.method to cgan"
+        )
+    config = fitted(config, problem.field, problem.output_shape)
+    width = len(problem.outputs) * problem.repeats
+    row_shape(config.embedding, width)
+    parameters = ParameterScaling.fit(problem.prior, np.random.default_rng(0))
+    check_networks(config, parameters.dimension, width)
 
 
 def _scales(

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
+from invgan.drawn import check_drawn
 from invgan.errors import InputError
 from invgan.priors import PriorLike
 from invgan.samples import Simulations
@@ -25,7 +25,6 @@ __all__ = ["Asked", "held_against", "load_table"]
 Array = NDArray[np.float64]
 
 _FEWEST = 20
-_ALLOWED = 0.02  # largest distance of two distribution functions that rounding may explain
 
 
 class Asked(Protocol):
@@ -63,6 +62,8 @@ def load_table(
         InputError: the file cannot be read, lacks a column, or its parameters are not finite, lie
             outside the prior or are not draws of it.
     """
+    if not isinstance(path, str | Path):
+        raise InputError(f"load_table takes a path and then a problem; got {type(path).__name__}")
     path = Path(path)
     names, outputs = tuple(problem.prior.names), tuple(problem.outputs)
     x, y = _columns(path, names, outputs, most)
@@ -193,21 +194,7 @@ def _check_parameters(x: Array, prior: PriorLike, path: Path) -> None:
     if not np.isfinite(x).all():
         i, j = np.argwhere(~np.isfinite(x))[0]
         raise InputError(f"{path}, row {i + 1}: the parameter {prior.names[j]!r} is not finite")
-    outside = ~prior.support.contains(x)
-    if outside.any():
-        first = dict(zip(prior.names, x[np.argmax(outside)].tolist(), strict=True))
-        raise InputError(
-            f"{path}: {outside.sum()} of {len(x)} rows lie outside the prior (first: {first}); "
-            "give the prior that they were drawn from"
-        )
-    drawn = np.asarray(prior.sample(len(x), np.random.default_rng(len(x))), float)
-    for name, here, there in zip(prior.names, x.T, drawn.T, strict=True):
-        found = stats.ks_2samp(here, there, method="asymp")
-        if found.pvalue < 1e-6 and found.statistic > _ALLOWED:
-            raise InputError(
-                f"{path}: {name!r} was not drawn from its prior (the distribution functions are "
-                f"{found.statistic:.2g} apart); give the prior that the rows were drawn from"
-            )
+    check_drawn(x, prior, str(path))
 
 
 def _check_repeats(x: Array, y: Array, path: Path) -> None:

@@ -105,6 +105,7 @@ def simulate(
         "model_evaluations": n * problem.runs_per_row,
         "not_finite": int(n - good.sum()),
         "design": design,
+        "noise": str(problem.noise),
     }
     if len(failed):
         x, y = x[good], y[good]
@@ -165,6 +166,7 @@ def fill_store(
         "model_evaluations": n * problem.runs_per_row,
         "new_evaluations": (done - before) * problem.runs_per_row,
         "design": design,
+        "noise": str(problem.noise),
     }
 
 
