@@ -306,6 +306,48 @@ def test_what_is_no_output_is_a_sentence(model, vectorized, said):
         evaluate(Problem(model, PRIOR, TWO, vectorized=vectorized), X)
 
 
+def test_a_flat_list_of_observations_is_recognised():
+    """Two outputs of one experiment, written as two experiments of one output."""
+    problem = Problem(both, PRIOR, [0.5, 0.1])
+    with pytest.raises(ModelError, match=r"a flat list .* \[\[0.5, 0.1\]\] is one row of two"):
+        evaluate(problem, X)
+
+
+@pytest.mark.parametrize(
+    ("model", "stochastic", "said"),
+    [
+        (noisy, False, r"stochastic=False, and the model takes \(x, rng\): set stochastic=True"),
+        (both, True, r"stochastic=True, and the model takes \(x\): give it a generator too"),
+    ],
+)
+def test_a_model_that_would_not_take_its_generator_is_refused(model, stochastic, said):
+    question = "posterior" if stochastic else "population"
+    problem = Problem(model, PRIOR, [[1.0]] * 2, stochastic=stochastic, question=question)
+    with pytest.raises(InputError, match=said):
+        simulate(problem, 50)
+
+
+@pytest.mark.parametrize("lacking", [lambda x: {"total": x[0]}, lambda x: [x[0]], lambda x: None])
+def test_a_row_without_its_outputs_has_failed_and_spoils_no_other(lacking):
+    """As of a program that writes stars where a number is too large."""
+
+    def names(y):
+        return {"total": y[0], "product": y[1]}
+
+    def model(x):
+        return lacking(x) if x[0] > 0.8 else names(both(x[None])[0])
+
+    problem = Problem(model, PRIOR, TWO, vectorized=False)
+    found = simulate(problem, 300, seed=1, max_failures=0.5)
+    assert len(found.failed) > 20
+    assert np.array_equal(found.failed[:, 0] > 0.8, np.ones(len(found.failed), bool))
+    assert found.x[:, 0].max() <= 0.8
+    assert set(found.failures["kind"]) == {"raised"}
+    assert found.failures["message"][0].startswith("the model ")
+    with pytest.raises(ModelError, match=r"\d+ of \d+ simulations failed"):
+        simulate(problem, 300, seed=1, max_failures=0.01)
+
+
 def test_the_cause_of_a_raised_error_is_kept():
     with pytest.raises(ModelError) as caught:
         evaluate(Problem(fails, PRIOR, TWO), X)

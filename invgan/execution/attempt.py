@@ -99,9 +99,10 @@ def attempt(caller: Caller, piece: Piece, seed: int) -> Outcome:
 
     Raises:
         ModelError: the model returned something that is not its outputs, or raised for whatever
-            it was given.
+            it was given. One that takes one parameter vector at a time may lack its outputs for
+            some of them, which have failed.
     """
-    if not caller.vectorized and len(piece) > 1:
+    if not caller.vectorized:
         return _row_by_row(caller, piece, seed)
     started = time.perf_counter()
     try:
@@ -146,6 +147,8 @@ def _row_by_row(caller: Caller, piece: Piece, seed: int) -> Outcome:
         except RaisedError as error:
             now = time.perf_counter()
             failures.append(Failure(row, error.kind, error.message, now - since))
+        except ModelError as error:
+            failures.append(Failure(row, "raised", str(error), time.perf_counter() - since))
         since = time.perf_counter()
     return Outcome(piece.start, piece.x, y, tuple(failures), since - started)
 

@@ -8,6 +8,7 @@ the whole block failed, has a generator of its own too.
 
 from __future__ import annotations
 
+import inspect
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,9 +18,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from invgan.errors import ModelError
+from invgan.errors import InputError, ModelError
+from invgan.frames import by_name
 
-__all__ = ["BLOCK", "KINDS", "Caller", "RaisedError", "called_with", "generator", "numbered"]
+__all__ = [
+    "BLOCK",
+    "KINDS",
+    "Caller",
+    "RaisedError",
+    "called_with",
+    "check_call",
+    "generator",
+    "numbered",
+]
 
 Array = NDArray[np.float64]
 
@@ -29,6 +40,7 @@ KINDS = ("raised", "timed out", "not finite", "worker died")
 
 _OF_ROW, _OF_PART = 0, 2
 _LONGEST, _MOST_NAMES = 120, 6
+_FLAT = "; a flat list of observations is many rows of one output, [[0.5, 0.1]] is one row of two"
 _HINT = "; if it takes one parameter vector at a time, set vectorized=False"
 
 
@@ -122,8 +134,9 @@ class Caller:
             raise RaisedError(error, self.names, rows) from error
 
     def _table(self, result: Any, x: Array) -> Array:
-        if isinstance(result, Mapping):
-            named = self._named(self._spread(result, 1))
+        found = by_name(result)
+        if found is not None:
+            named = self._named(self._spread(found, 1))
             columns = [_numbers(column).reshape(-1) for column in named]
             wrong = [len(c) for c in columns if len(c) != len(x)]
             if wrong:
@@ -140,6 +153,8 @@ class Caller:
             return y[:, None]
         if y.shape != wanted:
             hint = "" if y.ndim and len(y) == len(x) else _HINT
+            if not hint and wanted[1] == 1:
+                hint = _FLAT
             raise ModelError(
                 f"the model turned {x.shape} parameters into outputs of shape {y.shape}; expected "
                 f"{wanted}, one column for each observed quantity ({_shown(self.outputs)}){hint}"
@@ -147,8 +162,8 @@ class Caller:
         return y
 
     def _row(self, result: Any, x: Array) -> Array:
-        named = isinstance(result, Mapping)
-        values = self._named(self._spread(result, 0)) if named else [result]
+        found = by_name(result)
+        values = [result] if found is None else self._named(self._spread(found, 0))
         parts = [_numbers(value).reshape(-1) for value in values]
         y = parts[0] if len(parts) == 1 else np.concatenate(parts)
         if len(y) != len(self.outputs):
@@ -186,6 +201,30 @@ class Caller:
         )
 
 
+def check_call(model: Callable[..., Any], stochastic: bool) -> None:
+    """Refuse a model that does not take what it will be given, where its signature says so.
+
+    Raises:
+        InputError: it takes no generator beside the parameters, or cannot do without one.
+    """
+    try:
+        takes = inspect.signature(model)
+    except (TypeError, ValueError):  # of numpy's own functions there is none
+        return
+    for noisy in (stochastic, not stochastic):
+        try:
+            takes.bind(*([None] * (1 + noisy)))
+        except TypeError:
+            continue
+        if noisy == stochastic:
+            return
+        raise InputError(
+            f"stochastic={stochastic}, and the model takes {takes}: "
+            + ("give it a generator too, as in model(x, rng), or leave stochastic out"
+               if stochastic else "set stochastic=True where it draws noise of its own")
+        )  # fmt: skip
+
+
 def generator(seed: int, *key: int) -> np.random.Generator:
     """The generator that belongs to a seed and a place."""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
@@ -216,6 +255,8 @@ def _numbers(result: Any) -> Array:
     try:
         if np.iscomplexobj(value):
             raise TypeError("complex numbers have no order")
+        if isinstance(value, np.ma.MaskedArray):
+            return np.asarray(np.ma.filled(value.astype(float), np.nan))
         return np.array(value, float)
     except (TypeError, ValueError) as error:
         raise ModelError(

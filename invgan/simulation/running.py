@@ -10,7 +10,7 @@ from itertools import chain
 from invgan.errors import ModelError
 from invgan.execution import Execution
 from invgan.execution.attempt import TRIAL, Outcome, Piece, attempt
-from invgan.execution.calls import BLOCK, Caller, called_with
+from invgan.execution.calls import BLOCK, Caller, called_with, check_call
 from invgan.execution.crew import crew_of
 from invgan.execution.executors import dask_executor, outcomes_on, places
 from invgan.execution.tasks import Tasks
@@ -66,6 +66,7 @@ def outcomes(
 
 def caller_of(problem: Problem) -> Caller:
     """A problem's model with what is needed to call it."""
+    check_call(problem.model, problem.stochastic)
     unnamed = problem.observations.names is None
     return Caller(
         problem.model, problem.prior.names, problem.outputs,
@@ -134,6 +135,8 @@ def _check_hope(caller: Caller, failed: list[Outcome], total: int) -> None:
         return
     first, x = failures[0], called_with(caller.names, failed[0].x[0])
     if raised:
+        if first.message.startswith("the model "):
+            raise ModelError(f"{first.message}; it was called with {x}")
         raise ModelError(f"the model raised {first.message[:-1]}, called with {x})")
     raise ModelError(
         f"all of the first {len(failures)} simulations failed (first: {first.kind}, "
