@@ -46,7 +46,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def shell(script: str, *rest: str, **more: Any) -> Command:
-    return Command(["sh", "-c", script, "program", *rest], ["a", "b"], **more)
+    """A script that runs with its parameters at hand, whether it looks at them or not."""
+    given = ": {a} {b}\n" + script
+    return Command(["sh", "-c", given, "program", *rest], ["a", "b"], **more)
 
 
 # What a program gets ----------------------------------------------------------------------------
@@ -93,7 +95,8 @@ def test_a_program_beside_the_configuration(tmp_path: Path) -> None:
     if shutil.which("awk"):
         double = Command(["./double.sh", "{a}"], ["a"], NUMBERS, here=program.parent)
         assert double([1.5]).tolist() == [3.0]
-    listed = Command(["ls", "{here}"], ["a"], {"stdout": {"y": "double(.)"}}, here=program.parent)
+    ls = ["sh", "-c", ': {a}; ls "$0"', "{here}"]
+    listed = Command(ls, ["a"], {"stdout": {"y": "double(.)"}}, here=program.parent)
     with pytest.raises(CommandError, match="'\\.' for 'y', no number"):
         listed([1.0])
 
@@ -313,6 +316,7 @@ def test_failed_runs_are_kept_where_that_was_asked(tmp_path: Path) -> None:
         ({"arguments": ["sh", "\0"]}, "a character that no argument can have"),
         ({"arguments": ["no-such-program-here"]}, "there is no program 'no-such-program-here'"),
         ({"arguments": ["sh", "{c}"]}, r"a placeholder \{c\} that is no parameter \(a\)"),
+        ({"names": ["a", "b"], "arguments": ["sh", "{a}"]}, "'b' never reaches the program"),
         ({"names": []}, "names must name each parameter once"),
         ({"names": ["a", "a"]}, "names must name each parameter once"),
         ({"names": ["seed"]}, "names must name each parameter once, and none here, seed"),
@@ -373,6 +377,14 @@ def test_a_problem_with_a_program_is_simulated() -> None:
     batched = Problem(model, problem.prior, problem.observations)
     with pytest.raises(ModelError, match="vectorized=False"):
         simulate(batched, 20)
+
+
+@pytest.mark.parametrize("names", [("b", "a"), ("p", "q"), ("a",)])
+def test_the_parameters_of_a_program_are_those_of_the_prior(names: tuple[str, ...]) -> None:
+    model = shell("echo $1 $2", "{a}", "{b}", read=NUMBERS)
+    prior = Prior(**{name: stats.norm() for name in names})
+    with pytest.raises(InputError, match=r"takes parameters \['a', 'b'\] and the prior has"):
+        Problem(model, prior, np.zeros((20, 2)), vectorized=False)
 
 
 # Templates --------------------------------------------------------------------------------------

@@ -586,7 +586,7 @@ def test_what_is_wrong_with_a_model_is_one_sentence(
 
 
 DESCRIBED = {
-    "command": "{command: [sh, -c, 'echo y $1', sh, '{x1}'], keep: true, timeout: '1e1'}",
+    "command": "{command: [sh, -c, 'echo y $1', sh, '{x1}', '{x2}'], keep: true, timeout: '1e1'}",
     "template": "{command: [cat, in], template: {in: in.j2}, read: {stdout: {y: 'y=(.*)'}}}",
     "ode": "{ode: 'model.py:decay', initial: 'model.py:begin', times: [1], observe: [0]}",
     "summary": "{ode: 'model.py:decay', initial: [2], times: [1], summary: 'model.py:last'}",
@@ -607,7 +607,7 @@ def f(x):
 
 @pytest.mark.parametrize("kind", DESCRIBED)
 def test_a_described_model_is_built_written_out_and_moved(tmp_path: Path, kind: str) -> None:
-    (tmp_path / "in.j2").write_text("y={{ x1 }}\n", encoding="utf-8")
+    (tmp_path / "in.j2").write_text("y={{ x1 }}\nother={{ x2 }}\n", encoding="utf-8")
     path = write(tmp_path, problem_text(model=DESCRIBED[kind]), DESCRIBED_CODE)
     config = load_config(path)
     assert config.problem.vectorized is (kind == "torch")

@@ -75,7 +75,8 @@ class Command:
         most: bytes that a program may write to its standard output or to the file that is read.
 
     Raises:
-        InputError: there is no such program or template, or a placeholder that nobody knows.
+        InputError: there is no such program or template, a placeholder that nobody knows, or a
+            parameter that has none.
 
     Example:
         >>> add = Command(["awk", "BEGIN { print {a} + {b} }"], ["a", "b"], {"stdout": "numbers"})
@@ -124,7 +125,9 @@ class Command:
         put(self, "keep", None if keep is None else Path(keep).resolve())
         put(self, "most", int(most))
         put(self, "identity", self._identity())
-        put(self, "_uses_seed", self._check_templates() or self._in_arguments("seed"))
+        asked = self._check_templates()
+        self._check_used(asked)
+        put(self, "_uses_seed", "seed" in asked or self._in_arguments("seed"))
 
     def __call__(
         self, x: ArrayLike, rng: np.random.Generator | None = None
@@ -232,8 +235,17 @@ class Command:
         parts = (first, rest, self.names, self.reading, dict(self.templates), digests)
         return f"Command {json.dumps([*parts, dict(self.environment)])}"
 
-    def _check_templates(self) -> bool:
-        """Whether a template asks for the seed; refuses what no run could fill in."""
+    def _check_used(self, asked: set[str]) -> None:
+        """Refuse a parameter that never reaches the program, whose runs would not depend on it."""
+        for name in self.names:
+            if not {name, "parameters"} & asked and not self._in_arguments(name):
+                raise InputError(
+                    f"the parameter {name!r} never reaches the program: write {{{name}}} in an "
+                    f"argument or {{{{ {name} }}}} in a template, or leave it out"
+                )
+
+    def _check_templates(self) -> set[str]:
+        """The names that templates ask for; refuses what no run could fill in."""
         asked = set[str]()
         for target, text in self.templates.items():
             wanted = check_template(text, target)
@@ -244,7 +256,7 @@ class Command:
                     f"{', '.join(self.names)}"
                 )
             asked |= wanted
-        return "seed" in asked
+        return asked
 
     def _in_arguments(self, name: str) -> bool:
         return any(found[2] == name for text in self.arguments for found in _PLACE.finditer(text))
