@@ -13,7 +13,7 @@ from invgan.validation import Validation
 __all__ = ["Solution"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Solution:
     """Everything that a run found.
 
@@ -40,3 +40,12 @@ class Solution:
     baseline_validation: Validation | None
     comparison: dict[str, float] | None
     report: Path | None
+
+    def __str__(self) -> str:
+        """The verdict with its reasons and figures, and where the report lies."""
+        report = [] if self.report is None else [f"report: {self.report}"]
+        return "\n".join([str(self.validation), *report])
+
+    def __repr__(self) -> str:
+        names = ", ".join(self.samples.names[:6]) + (", ..." if len(self.samples.names) > 6 else "")
+        return f"Solution({self.validation.verdict!r}, {len(self.samples)} draws of {names})"

@@ -17,7 +17,15 @@ from invgan.config import Settings
 from invgan.correction import correct, push_forward
 from invgan.errors import CorrectionError, InputError
 from invgan.folder import Verdicts
-from invgan.gan import Inverse, PopulationGenerator, RganConfig, sample, train, train_rgan
+from invgan.gan import (
+    Inverse,
+    PopulationGenerator,
+    RganConfig,
+    check_training,
+    sample,
+    train,
+    train_rgan,
+)
 from invgan.health import standing
 from invgan.mcmc import run_mcmc, suitable_walkers
 from invgan.mixing import iterate
@@ -50,8 +58,8 @@ class Work:
             draws a check has made, as well.
 
     Raises:
-        InputError: the settings of the baseline do not suit the problem, or the regularised
-            generator is asked to learn from rounds.
+        InputError: the settings of the training or the baseline do not suit the problem, or the
+            regularised generator is asked to learn from rounds.
     """
 
     problem: Problem
@@ -66,6 +74,7 @@ class Work:
                 f"train.method rgan with simulate.rounds {self.settings.simulate.rounds}: set "
                 "simulate.rounds to 1, or train.method to cgan"
             )
+        check_training(self.problem, self.settings.train)
         if self.has_baseline:
             suitable_walkers(self.problem, self.settings.mcmc.walkers)
 

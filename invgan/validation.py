@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -35,8 +36,16 @@ class Measure:
     limit: float | None = None
     note: str = ""
 
+    @property
+    def judged(self) -> str:
+        """The limit and whether it was kept, in words; nothing for a figure only shown."""
+        limit = self.floor if self.limit is None else self.limit
+        if math.isnan(limit):
+            return ""
+        return f"({'passed' if self.passed else 'not passed'}, limit {limit:.4g})"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Validation:
     """What the model says of an answer.
 
@@ -51,6 +60,22 @@ class Validation:
     reasons: tuple[str, ...]
     measures: tuple[Measure, ...]
     info: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        """The verdict, what carries it, and for each measure the column that does worst."""
+        lines = [f"verdict: {self.verdict}", *(f"  {reason}" for reason in self.reasons)]
+        worst: dict[str, Measure] = {}
+        for measure in self.measures:
+            known = worst.setdefault(measure.name, measure)
+            if (not measure.passed, measure.value) > (not known.passed, known.value):
+                worst[measure.name] = measure
+        for name, measure in worst.items():
+            where = f" in {measure.output}" if measure.output else ""
+            lines.append(f"  {name:<22} {measure.value:.4g} {measure.judged}{where}")
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return f"Validation({self.verdict!r}, {len(self.measures)} measures)"
 
     def __getitem__(self, name: str) -> float:
         """The value of the measure of this name (the largest, where outputs have one each)."""

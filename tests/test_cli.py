@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 
 from invgan.cli import main
@@ -400,6 +401,28 @@ def test_a_rehearsal_finds_a_model_that_fails(config: Path) -> None:
     text = "def total(x):\n    y = x.sum(axis=1)\n    y[:5] = float('nan')\n    return y\n"
     (config.parent / "model.py").write_text(text, encoding="utf-8")
     assert "failures    5 of 20 runs" in solve(config, "--dry-run").stdout
+
+
+@pytest.mark.parametrize(
+    ("train", "said"),
+    [
+        ({"embedding": {"kind": "conv1d", "shape": [1, 3]}}, "shape [1, 3] has 3 entries"),
+        ({"network": {"kind": "srgan"}}, "a srgan needs to know what field"),
+        ({"network": {"kind": "conv1d", "channels": 3}}, "channels"),
+    ],
+)
+def test_a_rehearsal_finds_a_training_that_does_not_fit(
+    config: Path, train: dict[str, Any], said: str
+) -> None:
+    """Before a model that may be dear has run a hundred thousand times."""
+    data = yaml.safe_load(config.read_text(encoding="utf-8")) | {"train": train}
+    config.write_text(yaml.safe_dump(data), encoding="utf-8")
+    assert said in one_sentence(solve(config, "--dry-run"), 2)
+
+
+def test_a_rehearsal_finds_a_file_in_the_place_of_the_folder(config: Path) -> None:
+    said = one_sentence(invgan("solve", config, "--out", config, "--dry-run"), 2)
+    assert "is a file; name a folder (--out) for the run" in said
 
 
 def test_a_rehearsal_promises_no_stage_that_would_not_run(tmp_path: Path) -> None:

@@ -214,7 +214,11 @@ def _rehearse(stage: str, problem: Problem, config: Config, options: _Options) -
     from invgan.gan import choose_device  # noqa: PLC0415
     from invgan.mcmc import suitable_walkers  # noqa: PLC0415
     from invgan.simulation import check_repeatable, simulate  # noqa: PLC0415
+    from invgan.stages import Work  # noqa: PLC0415
 
+    Work(problem, config, config.device, None)
+    if options.out.is_file():
+        raise InputError(f"{options.out} is a file; name a folder (--out) for the run")
     if stage != "simulate":
         choose_device(config.device)
     few = simulate(problem, 20, seed=config.seed, max_failures=1.0)
@@ -232,7 +236,7 @@ def _rehearse(stage: str, problem: Problem, config: Config, options: _Options) -
         click.echo(f"failures    {len(few.failed)} of 20 runs gave no finite output")
     runs, chain = config.simulate.n, config.mcmc
     lasting = duration(seconds / 20 * runs)
-    click.echo(f"simulate    {runs} runs of the model, {lasting} at most")
+    click.echo(f"simulate    {runs} runs of the model, about {lasting}")
     click.echo(f"train       head {config.train.head}, {config.train.steps} steps of the game")
     due = config.sample.correct and problem.question == "population"
     click.echo(f"sample      {config.sample.n} draws, {'' if due else 'not '}corrected")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import math
 import sys
 import time
 import traceback
@@ -19,7 +18,7 @@ import click
 from invgan.errors import CorrectionError, InvganError
 
 if TYPE_CHECKING:
-    from invgan.validation import Measure, Validation
+    from invgan.validation import Validation
 
 __all__ = ["Code", "answering", "duration", "exit_code", "kept", "progress", "show"]
 
@@ -39,25 +38,7 @@ class Code(IntEnum):
 
 def show(validation: Validation) -> None:
     """Print the verdict, what carries it, and for each measure the column that does worst."""
-    click.echo(f"verdict: {validation.verdict}")
-    for reason in validation.reasons:
-        click.echo(f"  {reason}")
-    worst: dict[str, Measure] = {}
-    for measure in validation.measures:
-        known = worst.setdefault(measure.name, measure)
-        if (not measure.passed, measure.value) > (not known.passed, known.value):
-            worst[measure.name] = measure
-    for name, measure in worst.items():
-        where = f" in {measure.output}" if measure.output else ""
-        click.echo(f"  {name:<22} {measure.value:.4g} {_judged(measure)}{where}")
-
-
-def _judged(measure: Measure) -> str:
-    """The limit and whether it was kept; nothing for a figure that is only shown."""
-    limit = measure.floor if measure.limit is None else measure.limit
-    if math.isnan(limit):
-        return ""
-    return f"({'passed' if measure.passed else 'not passed'}, limit {limit:.4g})"
+    click.echo(str(validation))
 
 
 def exit_code(validation: Validation) -> int:
