@@ -65,6 +65,7 @@ def solve(
         OutsideError: no parameter of the prior explains the observations.
         InputError: something else in the input is not usable.
     """
+    check_kinds(problem=(problem, Problem))
     run = Run(
         problem,
         settings or Settings(),

@@ -105,7 +105,7 @@ def filled(*clouds: Array) -> tuple[Array, ...]:
     )
 
 
-def pad_row(observed: ArrayLike, shape: tuple[int, ...]) -> Array:
+def pad_row(observed: ArrayLike, shape: int | tuple[int, ...]) -> Array:
     """One row (1, L) for something smaller than a full row, NaN where there is nothing.
 
     Args:
@@ -116,7 +116,13 @@ def pad_row(observed: ArrayLike, shape: tuple[int, ...]) -> Array:
         InputError: observed has more entries along an axis, or other axes, than a full row.
     """
     part = np.asarray(observed, float)
-    if part.ndim != len(shape) or any(a > b for a, b in zip(part.shape, shape, strict=False)):
+    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    if part.ndim != len(shape):
+        raise InputError(
+            f"a full row has {len(shape)} axes, {shape}, and what was observed {part.ndim}, "
+            f"{part.shape}: give it as many, as in observed[None] for one channel"
+        )
+    if any(a > b for a, b in zip(part.shape, shape, strict=True)):
         raise InputError(f"a row holds at most {shape}; got {part.shape}")
     row = np.full(shape, np.nan)
     row[tuple(slice(k) for k in part.shape)] = part

@@ -57,8 +57,10 @@ def test_a_smaller_observation_fills_the_front_of_each_axis():
     assert np.array_equal(series, [[1, 2, np.nan, 3, 4, np.nan]], equal_nan=True)
     repeats = pad_row([[1, 2]], (2, 2))
     assert np.array_equal(repeats, [[1, 2, np.nan, np.nan]], equal_nan=True)
-    for wrong in ([1, 2], [[1, 2, 3, 4]]):
-        with pytest.raises(InputError, match=r"a row holds at most \(2, 3\); got"):
+    assert np.array_equal(pad_row([1], 2), [[1, np.nan]], equal_nan=True)
+    said = {"a full row has 2 axes": [1, 2], r"a row holds at most \(2, 3\); got": [[1, 2, 3, 4]]}
+    for match, wrong in said.items():
+        with pytest.raises(InputError, match=match):
             pad_row(wrong, (2, 3))
 
 

@@ -70,6 +70,16 @@ def start_among(
     middle = np.median(simulations.y.reshape(len(x), repeats, -1), axis=1)
     log_weight = target.log_weight(x, middle)
     feasible = np.flatnonzero(np.isfinite(target.problem.prior.log_prob(x) + log_weight))
+    if np.isnan(log_weight).all():
+        raise InputError(
+            "the log-likelihood is NaN for every simulation: see what log_likelihood returns"
+        )
+    if not len(feasible):
+        raise InputError(
+            f"none of {len(simulations)} simulations gives the observations a likelihood above 0: "
+            "see whether the noise can give such values (lognormal noise never gives 0, and keeps "
+            "the sign of its output), and whether the prior reaches the observations"
+        )
     if len(feasible) < walkers:
         raise InputError(
             f"{len(feasible)} of {len(simulations)} simulations have outputs that the "

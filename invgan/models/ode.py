@@ -216,7 +216,10 @@ def ode_model(
 
 
 def _times(times: ArrayLike, start: float) -> tuple[float, ...]:
-    values = np.atleast_1d(np.asarray(times, float))
+    try:
+        values = np.atleast_1d(np.asarray(times, float))
+    except (TypeError, ValueError):
+        raise InputError(f"times must be numbers that increase; got {str(times)[:80]}") from None
     rising = values.ndim == 1 and np.isfinite(values).all() and np.all(np.diff(values) > 0)
     if not len(values) or not rising or values[0] < start or values[-1] <= start:
         raise InputError(

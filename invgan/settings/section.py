@@ -44,7 +44,12 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    def __init__(self, **values: Any) -> None:
+    def __init__(self, *unnamed: Any, **values: Any) -> None:
+        if unnamed:
+            raise InputError(
+                f"{type(self).__name__} takes its settings by name, such as "
+                f"{next(iter(type(self).model_fields))}=...; got {type(unnamed[0]).__name__}"
+            )
         try:
             super().__init__(**values)
         except ValidationError as error:
