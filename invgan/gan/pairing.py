@@ -48,7 +48,7 @@ Array = NDArray[np.float64]
 
 _TARGET_DRAWS = 20_000
 _FEWEST_SIMULATIONS = 100
-_WHAT = "the simulations"
+_LOOKED_AT = 50_000
 _FEWEST_PAIRS, _PAIRS_EACH = 2_000, 1_000
 _SCALE_VALUES = 20_000_000
 _SELECTION_ROWS, _SELECTION_VALUES = 50_000, 2**24
@@ -88,12 +88,19 @@ def check_simulations(problem: Problem, simulations: Simulations) -> None:
     info = simulations.info
     # The rows of several rounds are draws of priors that were cut, and are checked as they come.
     if "rounds" not in info:
-        check_drawn(np.concatenate([simulations.x, simulations.failed]), problem.prior, _WHAT)
+        check_drawn(_first_draws(simulations), problem.prior, "the simulations")
     if info.get("noise", str(problem.noise)) != str(problem.noise):
         raise InputError(
             f"the simulations were measured with the noise {info['noise']} and the problem states "
             f"{problem.noise}: simulate anew, or state the noise that they have"
         )
+
+
+def _first_draws(simulations: Simulations) -> Array:
+    """Parameters (n, D) of the first simulations, finished and failed, as many as are looked at."""
+    parts = simulations.x, simulations.failed
+    share = min(1.0, _LOOKED_AT / sum(map(len, parts)))
+    return np.concatenate([part[: int(share * len(part))] for part in parts])
 
 
 def under_noise(problem: Problem, simulations: Simulations, *, seed: int) -> list[Array]:
