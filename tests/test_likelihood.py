@@ -141,7 +141,7 @@ def test_what_a_likelihood_may_not_do():
         run(lambda x, rows: 0.0)
     with pytest.raises(ModelError, match=r"into shape \(200, 2\); expected \(200,\)"):
         run(lambda x, rows: x)
-    with pytest.raises(InputError, match="0 of 200 simulations have outputs that the observ"):
+    with pytest.raises(InputError, match="none of 200 simulations gives the observ"):
         run(lambda x, rows: np.full(len(x), -np.inf))
     half = run(lambda x, rows: np.where(x[:, 0] > 0, 0.0, np.nan))
     assert half.x[:, 0].min() > 0
