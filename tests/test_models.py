@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import subprocess
 import sys
@@ -354,6 +355,134 @@ def test_what_a_function_uses_of_its_file_is_part_of_what_it_is(tmp_path: Path, 
         assert identity(FileFunction(model_file(tmp_path, text), name)) == first
     for text in OTHER[: 4 if name == "scaled" else 0] or OTHER[1:3]:
         assert identity(FileFunction(model_file(tmp_path, text), name)) != first, text
+
+
+USING = """\
+import functools
+from types import SimpleNamespace
+import numpy as np
+
+LEVEL = 1.0
+NAMES = {{"a", "b"}}
+OPTIONS = SimpleNamespace(power=1.0)
+
+def logged(f):
+    @functools.wraps(f)
+    def inner(x):
+        return f(x)
+    return inner
+
+class Base:
+    def gain(self):
+        return 1.0
+
+class Law(Base):
+    rate = 1.0
+    @staticmethod
+    def twice(x):
+        return 2.0 * x
+    @property
+    def level(self):
+        return 1.0
+    def __init__(self, k=1.0):
+        self.k = k
+    def __call__(self, x):
+        return self.k * self.rate * self.gain() * self.level * self.twice(x)
+
+law = Law()
+table = np.vectorize(lambda x: x + 1.0)
+
+{}
+"""
+USES = [
+    ('def f(x, scale=1.0):\n    return scale * x', "1.0", "0.5"),
+    ('def f(x, *, scale=1.0):\n    return scale * x', "1.0", "0.5"),
+    ('def f(x):\n    return x if x.mode == "plus" else -x', "plus", "minus"),
+    ('def f(x):\n    return [x for s in ("u",) if s]', '"u"', '"v"'),
+    ("@logged\ndef f(x):\n    return x + LEVEL", "LEVEL = 1.0", "LEVEL = 2.0"),
+    ("@logged\ndef f(x):\n    return 3.0 * x", "3.0", "4.0"),
+    ("@functools.lru_cache\ndef f(x):\n    return 3.0 * x", "3.0", "4.0"),
+    ("def f(x):\n    return OPTIONS.power * x", "power=1.0", "power=2.0"),
+    ("def f(x):\n    return x if 'a' in NAMES else -x", '"a", "b"', '"b"'),
+    ("def f(x):\n    return table(x)", "x + 1.0", "x + 2.0"),
+    *[
+        ("def f(x):\n    return law(x)", old, new)
+        for old, new in (
+            ("rate = 1.0", "rate = 2.0"), ("2.0 * x", "3.0 * x"), ("k=1.0", "k=2.0"),
+            ("level(self):\n        return 1.0", "level(self):\n        return 2.0"),
+            ("gain(self):\n        return 1.0", "gain(self):\n        return 2.0"),
+        )
+    ],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("uses", "old", "new"), USES)
+def test_no_part_of_what_a_function_does_may_change(
+    tmp_path: Path, uses: str, old: str, new: str
+) -> None:
+    """What was simulated by the one would be taken for the outputs of the other."""
+    text = USING.format(uses)
+    assert text != text.replace(old, new)
+    first, again, other = (
+        identity(FileFunction(model_file(tmp_path, t), "f"))
+        for t in (text, text + "# a remark\n", text.replace(old, new))
+    )
+    assert first == again != other
+
+
+def test_a_function_is_the_same_in_every_process(tmp_path: Path) -> None:
+    """Sets have another order in each."""
+    sets = 'NAMES = {"a", "b", "c"}\ndef f(x):\n    return x in {"u", "v", "w"} or x in NAMES\n'
+    path = model_file(tmp_path, sets)
+    code = f"from invgan.models import FileFunction as F; print(F({str(path)!r}, 'f').identity)"
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+            env=os.environ | {"PYTHONHASHSEED": str(seed)},
+        ).stdout
+        for seed in (1, 2, 3)
+    }  # fmt: skip
+    assert len(told) == 1
+
+
+def test_a_remark_for_the_reader_is_no_part_of_a_function(tmp_path: Path) -> None:
+    plain = 'def f(x):\n    """One."""\n    return "a", x\n'
+    first, again = (
+        identity(FileFunction(model_file(tmp_path, text), "f"))
+        for text in (plain, plain.replace("One", "Two"))
+    )
+    assert first == again
+
+
+class Counting:
+    """A model with a parameter, that counts its calls."""
+
+    def __init__(self, k: float) -> None:
+        self.k, self.calls = k, 0
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        self.calls += 1
+        return self.k * x[:, 0]
+
+    def run(self, x: np.ndarray) -> np.ndarray:
+        return self(x)
+
+
+def made(k: float) -> Any:
+    return lambda x: k * x[:, 0]
+
+
+def by_default(k: float) -> Any:
+    return lambda x, k=k: k * x[:, 0]
+
+
+@pytest.mark.parametrize("make", [made, by_default, Counting, lambda k: Counting(k).run])
+def test_a_store_refuses_a_model_with_another_number_in_it(make: Any, tmp_path: Path) -> None:
+    two, three = (Problem(make(k), Prior(a=stats.norm()), np.zeros((30, 1))) for k in (2.0, 3.0))
+    simulate(two, 2048, seed=1, store=tmp_path / "s")
+    assert simulate(two, 2048, seed=1, store=tmp_path / "s").info["new_evaluations"] == 0
+    with pytest.raises(InputError, match="another"):
+        simulate(three, 2048, seed=1, store=tmp_path / "s")
 
 
 def test_functions_of_python_are_known_by_their_instructions() -> None:
