@@ -18,7 +18,7 @@ from invgan.errors import InputError
 from invgan.files import write_text
 from invgan.gan import Inverse, PopulationGenerator
 from invgan.samples import Samples, Simulations
-from invgan.store import Stored
+from invgan.store import Stored, remove_store
 from invgan.validation import Measure, Validation
 
 __all__ = ["Folder", "Verdicts"]
@@ -118,7 +118,9 @@ class Folder:
 
     def forget_simulations(self) -> None:
         """Remove the store, what is mapped of it, and the rounds of simulations."""
-        for folder in (self.store, self.mapped, self.rounds):
+        if self.store is not None:
+            remove_store(self.store)
+        for folder in (self.mapped, self.rounds):
             if folder is not None and folder.is_dir():
                 shutil.rmtree(folder)
         if self.store is not None:
@@ -210,6 +212,15 @@ class Folder:
                 f"stage alone (`invgan {stage}` with --overwrite), or all (`invgan solve` with it)"
             )
         return found
+
+    def forget_from(self, stage: str) -> None:
+        """Remove the result of a stage that is made anew, and what rests on it.
+
+        What an interruption leaves is then of one configuration, and is taken up as such.
+        """
+        for file in self._files(stage):
+            file.unlink(missing_ok=True)
+        self.forget_after(stage)
 
     def forget_after(self, stage: str) -> None:
         """Remove what later stages made of an earlier result of this one."""

@@ -126,7 +126,9 @@ class Run:
         self._seeds = stage_seeds(seed)
         self._resolved = dict(resolved or {"seed": seed, "device": device, **plain(settings)})
         keys = fingerprints(problem, settings, seed, simulations)
-        self._folder = Folder(out, keys, device, self._resolved)
+        # A model may change the working directory.
+        where = None if out is None else out.absolute()
+        self._folder = Folder(where, keys, device, self._resolved)
         self._done: dict[str, Any] = {}
         self._given = simulations
 
@@ -196,6 +198,7 @@ class Run:
         self._folder.open()
         if self._overwrite:
             self._folder.forget_simulations()
+            self._folder.forget_from("simulate")
         seed, key = self._seeds["simulate"], self._folder.key("simulate")
         if self._given is not None:
             return self._work.take(self._given, seed)
@@ -215,17 +218,22 @@ class Run:
             check_predictability(self.problem, simulations, seed=self._seeds["validate"])
         if self._overwrite:
             self._folder.forget_checkpoints()
+            self._folder.forget_from("train")
         return self._work.train(simulations, self._seeds["train"], self._folder.checkpoint)
 
     def _sample(self) -> tuple[Samples, Samples]:
         inverse, simulations = self._before("train"), self._before("simulate")
+        if self._overwrite:
+            self._folder.forget_from("sample")
         seeds = self._seeds["sample"], self._seeds["correct"]
         return self._work.sample(simulations, inverse, *seeds)
 
     def _mcmc(self) -> Samples:
+        simulations = self._before("simulate")
         if self._overwrite:
             self._folder.forget_chain()
-        return self._work.mcmc(self._before("simulate"), self._seeds["mcmc"], self._folder.chain)
+            self._folder.forget_from("mcmc")
+        return self._work.mcmc(simulations, self._seeds["mcmc"], self._folder.chain)
 
     def _validate(self) -> Verdicts:
         simulations, inverse = self._before("simulate"), self._before("train")

@@ -1,6 +1,7 @@
 """The whole run: its folder, resumption, refusals, and both questions."""
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 from conftest import SMALL, add
+from filelock import FileLock
 from scipy import stats
 
 import invgan as ig
@@ -113,8 +115,9 @@ def test_a_run_leaves_everything_in_its_folder(whole: tuple[Path, ig.Solution, i
 def test_a_finished_run_is_taken_up_without_a_single_model_run(
     whole: tuple[Path, ig.Solution, int], folder: Path, problem: ig.Problem, counted: Counted
 ) -> None:
+    once_more = run(problem, folder)
     counted.broken = RuntimeError
-    again = run(problem, folder).solve()
+    again = once_more.solve()
     assert np.array_equal(whole[1].samples.x, again.samples.x)
     assert again.validation.verdict == whole[1].validation.verdict
     assert again.comparison == whole[1].comparison
@@ -154,6 +157,47 @@ def test_a_run_stopped_after_any_stage_goes_on_from_there(
     assert np.array_equal(resumed.samples.x, whole[1].samples.x)
     done = {"simulate": TWICE + 2000, "train": TWICE + 2000, "mcmc": whole[2]}[after]
     assert counted.rows == whole[2] - done
+
+
+def test_a_stage_that_is_made_anew_and_stopped_can_be_taken_up(
+    folder: Path, problem: ig.Problem, counted: Counted
+) -> None:
+    """What rested on the old one is gone before the new one is begun."""
+    longer = settings().model_copy(update={"simulate": SimulateConfig(n=2500)})
+    broken = run(problem, folder, settings=longer, overwrite=True)
+    counted.broken = KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        broken.simulate()
+    counted.broken = None
+    assert not {name for names in LATER.values() for name in names} & {
+        path.name for path in folder.iterdir()
+    }
+    assert run(problem, folder, settings=longer).solve().validation.verdict
+
+
+def test_a_store_that_another_process_writes_is_not_removed(
+    folder: Path, problem: ig.Problem
+) -> None:
+    busy = pytest.raises(InputError, match="another process is writing")
+    with FileLock(folder / "simulations" / ".lock"), busy:
+        run(problem, folder, overwrite=True).simulate()
+    assert run(problem, folder).simulate().info["new_evaluations"] == 0
+
+
+def test_a_model_may_change_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+
+    def moves(x: np.ndarray) -> np.ndarray:
+        os.chdir(tmp_path / "elsewhere")
+        return add(x)
+
+    monkeypatch.chdir(tmp_path)
+    run(make_problem(moves), Path("run")).simulate()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "run"]
+    assert (tmp_path / "run" / "simulations").is_dir()
+    assert not list((tmp_path / "elsewhere").iterdir())
 
 
 def test_ctrl_c_in_mid_training_keeps_what_is_done(

@@ -17,6 +17,7 @@ round would have put there, or more.
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -180,7 +181,7 @@ class _Plan:
             part = simulate(
                 here, n, seed=self.seed if k == 1 else seeds[0], progress=advance,
                 chunk=self.simulating.chunk, max_failures=self.simulating.max_failures,
-                design="random" if parts else self.simulating.design,
+                design="random" if parts else self.simulating.design, store=self._filling(k),
             )  # fmt: skip
         found |= {"round": k, "simulations": n, "prior_mass": mass_of(here.prior)}
         regions = _regions(here.prior)
@@ -224,10 +225,15 @@ class _Plan:
             )
         return part
 
+    def _filling(self, k: int) -> Path | None:
+        """Where the simulations of a round go as they come."""
+        return None if self.store is None else self.store / f"round-{k}"
+
     def _keep(self, k: int, part: Simulations) -> None:
         if self.store is None:
             return
         part.save(self.store / f"simulations-{k}.npz")
+        shutil.rmtree(self.store / f"round-{k}", ignore_errors=True)
         for file in self.store.glob(f"checkpoint-{k - 1}-*"):
             file.unlink()
 

@@ -15,5 +15,6 @@ is missing or damaged counts as not there and is simulated again.
 """
 
 from invgan.store.reading import Stored, open_store
+from invgan.store.writing import remove_store
 
-__all__ = ["Stored", "open_store"]
+__all__ = ["Stored", "open_store", "remove_store"]

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 
 from invgan.errors import InputError
 from invgan.store.batches import WAITING, Batch, Columns
 from invgan.store.disk import attributes_of, create_group, lasting
 
-__all__ = ["Writer", "writing"]
+__all__ = ["Writer", "remove_store", "writing"]
 
 _FORMAT = "invgan simulations"
 _WORDS = {
@@ -99,18 +100,39 @@ def writing(
         raise InputError(f"a store is a folder; {str(path)!r} is a file, name another")
     with lasting(folder, "nothing was written"):
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock", timeout=0)
-        try:
-            lock.acquire()
-        except Timeout:
-            raise InputError(
-                f"another process is writing to {folder}: wait until it has ended, or name "
-                "another store"
-            ) from None
+        lock = _locked(folder)
     try:
         yield Writer(folder, _opened(folder, identity, about, call))
     finally:
         lock.release()
+
+
+def remove_store(path: str | Path) -> None:
+    """Remove a store that is there.
+
+    Raises:
+        InputError: another process writes it.
+    """
+    folder = Path(path)
+    if folder.is_dir():
+        lock = _locked(folder)
+        try:
+            shutil.rmtree(folder)
+        finally:
+            lock.release()
+
+
+def _locked(folder: Path) -> BaseFileLock:
+    """The lock of a store, which this process holds."""
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise InputError(
+            f"another process is writing to {folder}: wait until it has ended, or name another "
+            "store"
+        ) from None
+    return lock
 
 
 def _opened(folder: Path, identity: Mapping[str, Any], about: Mapping[str, Any], call: int) -> int:
