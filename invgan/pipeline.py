@@ -173,8 +173,10 @@ class Run:
         """
         choose_device(self._work.device)
         if not self._overwrite:
-            for name in ("train", "sample", "mcmc", "validate"):
-                self._found(name)
+            self._found("train")
+            self._found("sample")
+            self._baseline()
+            self._found("validate")
         self.simulate()
         self.train()
         self.sample()
@@ -237,12 +239,12 @@ class Run:
 
     def _validate(self) -> Verdicts:
         simulations, inverse = self._before("simulate"), self._before("train")
-        made = simulations, inverse, *self._before("sample"), self._found("mcmc")
+        made = simulations, inverse, *self._before("sample"), self._baseline()
         return self._work.validate(*made, seed=self._seeds["validate"])
 
     def _findings(self) -> Findings:
         simulations, inverse = self._before("simulate"), self._before("train")
-        (answer, raw), baseline = self._before("sample"), self._found("mcmc")
+        (answer, raw), baseline = self._before("sample"), self._baseline()
         validations, comparison = self._before("validate")
         return Findings(
             problem=self.problem,
@@ -282,6 +284,10 @@ class Run:
                 return None
             self._done[name] = found
         return self._done[name]
+
+    def _baseline(self) -> Samples | None:
+        """The baseline where there is to be one and it has been made."""
+        return cast(Samples, self._found("mcmc")) if self._work.has_baseline else None
 
     @property
     def _in_store(self) -> bool:

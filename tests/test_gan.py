@@ -1,5 +1,6 @@
 """Heads, losses, game and inverse: bijections, closed forms, resumption, and who is kept."""
 
+import errno
 import math
 import pickle
 from dataclasses import replace
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import SMALL, add, exact_sum
+from safetensors import SafetensorError
 from scipy import stats
 
 from invgan.errors import InputError
@@ -22,6 +24,7 @@ from invgan.gan.networks import Critic, Generator, initialise
 from invgan.gan.pairing import region
 from invgan.gan.perceptrons import perceptron
 from invgan.gan.stage import Pairs, Plan, decay, run_stage
+from invgan.gan.tensors import write_tensors
 from invgan.metrics import c2st
 from invgan.priors import Dirichlet, MultivariateNormal, Prior
 from invgan.problem import Problem
@@ -293,6 +296,24 @@ def test_a_checkpoint_of_another_training_is_left_alone(
     again = train(sum_problem, sum_simulations, SMALL, seed=2, device="cpu",
                   checkpoint=tmp_path / "c")  # fmt: skip
     same(again, sum_inverse)
+
+
+@pytest.mark.parametrize(
+    ("said", "code"), [("No space left on device (os error 28)", errno.ENOSPC), ("?", errno.EIO)]
+)
+def test_a_full_disk_is_the_system_s_error(
+    said: str, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As which the command line knows it, and says what is kept."""
+
+    def full(*_: object, **__: object) -> None:
+        raise SafetensorError(said)
+
+    monkeypatch.setattr("invgan.gan.tensors.save_file", full)
+    with pytest.raises(OSError) as caught:
+        write_tensors({"a": torch.zeros(3)}, tmp_path / "weights")
+    assert caught.value.errno == code
+    assert caught.value.filename == str(tmp_path / "weights")
 
 
 def same(a: Inverse, b: Inverse) -> None:

@@ -175,6 +175,17 @@ def test_a_stage_that_is_made_anew_and_stopped_can_be_taken_up(
     assert run(problem, folder, settings=longer).solve().validation.verdict
 
 
+def test_a_baseline_that_is_switched_off_is_not_looked_for(
+    folder: Path, problem: ig.Problem
+) -> None:
+    """The verdict rested on it, and is all that is made anew."""
+    off = settings().model_copy(update={"mcmc": McmcConfig(enabled=False)})
+    with pytest.raises(InputError, match=r"validation.json.*`invgan validate` with --overwrite"):
+        run(problem, folder, settings=off).solve()
+    run(problem, folder, settings=off, overwrite=True).validate()
+    assert run(problem, folder, settings=off).solve().baseline is None
+
+
 def test_a_store_that_another_process_writes_is_not_removed(
     folder: Path, problem: ig.Problem
 ) -> None:

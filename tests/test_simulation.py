@@ -348,6 +348,25 @@ def test_a_row_without_its_outputs_has_failed_and_spoils_no_other(lacking):
         simulate(problem, 300, seed=1, max_failures=0.01)
 
 
+class MuteError(Exception):
+    def __str__(self):
+        raise RuntimeError
+
+
+@pytest.mark.parametrize("error", [ValueError("file \udcff"), MuteError()])
+def test_what_an_error_says_can_be_written_down(error):
+    """A file name that is no text ended the report of every later run."""
+
+    def model(x):
+        if x[0, 0] > 1 and len(x) == 1:
+            raise error
+        return both(x) if len(x) == 1 else fails(x)
+
+    found = simulate(Problem(model, PRIOR, TWO), 100, seed=1, max_failures=0.5)
+    assert len(found.failed) > 3
+    assert found.failures["message"][0].encode("utf-8")
+
+
 def test_the_cause_of_a_raised_error_is_kept():
     with pytest.raises(ModelError) as caught:
         evaluate(Problem(fails, PRIOR, TWO), X)

@@ -120,8 +120,9 @@ def answering(debug: bool = False, out: Path | None = None, again: str = _AGAIN)
         reason = f"{error.strerror or error}{file}"
         _leave(error, Code.BAD_INPUT, f"{reason[:1].lower()}{reason[1:]}{_left(out, again)}", debug)
     except (MemoryError, RuntimeError) as error:
-        # The GPU's own error is a RuntimeError of torch, which is not imported for its name.
-        if not isinstance(error, MemoryError) and type(error).__name__ != "OutOfMemoryError":
+        # torch's own errors are not imported for their names; that of the CPU has none.
+        short = type(error).__name__ == "OutOfMemoryError" or "allocate memory" in str(error)
+        if not isinstance(error, MemoryError) and not short:
             raise
         smaller = "ask for less (simulate.n, simulate.chunk, train.batch_size, sample.n)"
         _leave(error, Code.BAD_INPUT, f"out of memory: {smaller}{_left(out, again)}", debug)

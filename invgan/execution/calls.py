@@ -57,7 +57,7 @@ class RaisedError(Exception):
         own = str(getattr(error, "kind", "")).replace("time-out", "timed out")
         self.kind = own if own in KINDS else "raised"
         frame = traceback.extract_tb(error.__traceback__)[-1]
-        text = " ".join(f"{type(error).__name__}: {error}".split())
+        text = " ".join(f"{type(error).__name__}: {_said(error)}".split())
         cut = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
         self.message = f"{cut} (line {frame.lineno} of {Path(frame.filename).name})"
         called = first = called_with(names, x[0])
@@ -66,6 +66,14 @@ class RaisedError(Exception):
         where = f"line {frame.lineno} of {frame.filename}"
         self.sentence = f"the model raised {text} ({where}, called with {called})"
         super().__init__(self.sentence)
+
+
+def _said(error: BaseException) -> str:
+    """What an error says, in characters that can be written to a file."""
+    try:
+        return str(error).encode("utf-8", "backslashreplace").decode()
+    except Exception:  # of the error's own, on its way to a sentence
+        return "(it cannot say what)"
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,12 @@ from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from invgan.errors import InputError
 from invgan.files import replacing, write_text
+from invgan.gan.tensors import write_tensors
 
 __all__ = ["Kind"]
 
@@ -53,7 +54,7 @@ class Kind:
         tensors = network.state_dict()
         copies = {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}
         with replacing(weights) as temporary:
-            save_file(copies, str(temporary))
+            write_tensors(copies, temporary)
         method = {} if self.method is None else {"method": self.method}
         write_text(text, json.dumps({"format": self.format, **method, **description}, indent=1))
 

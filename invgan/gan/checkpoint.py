@@ -14,10 +14,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from invgan.files import replacing
+from invgan.gan.tensors import write_tensors
 
 __all__ = ["State", "load_state", "save_state"]
 
@@ -55,7 +55,7 @@ def save_state(path: Path | None, stage: str, fingerprint: str, state: State) ->
     header = {"stage": stage, "fingerprint": fingerprint, "memory": json.dumps(state.memory)}
     copies = {key: value.detach().cpu().clone().contiguous() for key, value in tensors.items()}
     with replacing(path) as temporary:
-        save_file(copies, str(temporary), metadata=header)
+        write_tensors(copies, temporary, header)
 
 
 def load_state(path: Path | None, stage: str, fingerprint: str, state: State) -> bool:
