@@ -54,6 +54,7 @@ def test_a_game_of_each_kind_is_named(kind: str) -> None:
     assert row["name"] == kind, row["said"]
 
 
+@pytest.mark.slow
 def test_a_game_that_converges_is_never_accused_on_its_way() -> None:
     """While it runs it is not yet trained, or healthy."""
     row = bench.play(bench.Game("healthy", "linear", {"gamma": 0.3, "evaluations": 6}), FIRST + 1)
@@ -62,6 +63,7 @@ def test_a_game_that_converges_is_never_accused_on_its_way() -> None:
         assert diagnose(row["history"][: last + 1]).name in ("not yet trained", "healthy")
 
 
+@pytest.mark.slow
 def test_a_game_that_blew_up_recovers() -> None:
     """Played again at a tenth of the rate, and once more, from the beginning or the best so far."""
     game = bench.Game("blown up", "linear", {"learning_rate": 5.0, "steps": 90})

@@ -440,7 +440,7 @@ def test_a_function_is_the_same_in_every_process(tmp_path: Path) -> None:
             [sys.executable, "-c", code], capture_output=True, text=True, check=True,
             env=os.environ | {"PYTHONHASHSEED": str(seed)},
         ).stdout
-        for seed in (1, 2, 3)
+        for seed in (1, 2)
     }  # fmt: skip
     assert len(told) == 1
 
