@@ -143,14 +143,18 @@ def _named(found: Any) -> set[str]:
     return {name for code in codes if code is not None for name in _names(code)}
 
 
-def _within(found: Any) -> Iterator[Any]:
-    """The functions that a decorator or a wrapper has around it."""
-    cells = getattr(found, "__closure__", None) or ()
-    held = [cell.cell_contents for cell in cells if _filled(cell)]
-    for inner in (*held, *getattr(found, "__dict__", {}).values(), getattr(found, "func", None)):
-        if isinstance(inner, FunctionType):
-            yield inner
-            yield from _within(inner)
+def _within(found: Any) -> list[FunctionType]:
+    """The functions that a decorator or a wrapper has around it, however deep."""
+    inner, waiting = list[FunctionType](), [found]
+    while waiting:
+        outer = waiting.pop()
+        cells = getattr(outer, "__closure__", None) or ()
+        held = [cell.cell_contents for cell in cells if _filled(cell)]
+        held += [*getattr(outer, "__dict__", {}).values(), getattr(outer, "func", None)]
+        more = [one for one in held if isinstance(one, FunctionType) and one not in inner]
+        inner += more
+        waiting += more
+    return inner
 
 
 def _names(code: CodeType) -> Iterator[str]:
