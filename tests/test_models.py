@@ -404,7 +404,7 @@ USES = [
     ("@functools.lru_cache\ndef f(x):\n    return 3.0 * x", "3.0", "4.0"),
     ("def f(x):\n    return OPTIONS.power * x", "power=1.0", "power=2.0"),
     ("def f(x):\n    return x if 'a' in NAMES else -x", '"a", "b"', '"b"'),
-    ("def g():\n    def f(n):\n        return n and 5.0 * f(n)\n    return f\nf = g()", "5.0", "6.0"),
+    ("def g():\n    def f(n):\n        return 5.0 * f(n)\n    return f\nf = g()", "5.0", "6.0"),
     ("def f(x):\n    return table(x)", "x + 1.0", "x + 2.0"),
     *[
         ("def f(x):\n    return law(x)", old, new)
