@@ -9,13 +9,16 @@ from scipy import stats
 from invgan.errors import InputError
 from invgan.priors import PriorLike
 
-__all__ = ["check_drawn"]
+__all__ = ["LOOKED_AT", "check_drawn"]
 
 Array = NDArray[np.float64]
 
 _LEVEL = 1e-6
 _ALLOWED = 0.02  # largest distance of two distribution functions that rounding may explain
-_ROWS, _COLUMNS = 50_000, 100
+_COLUMNS, _AT_ONCE = 100, 10_000
+
+LOOKED_AT = 50_000
+"""Rows of parameters, of more the first."""
 
 
 def check_drawn(x: Array, prior: PriorLike, what: str) -> None:
@@ -38,11 +41,14 @@ def check_drawn(x: Array, prior: PriorLike, what: str) -> None:
             f"{what}: {outside.sum()} of {len(x)} rows lie outside the prior (first: {first}); "
             "give the prior that they were drawn from"
         )
-    x = x[:_ROWS]
-    drawn = np.asarray(prior.sample(len(x), np.random.default_rng(len(x))), float)
-    width = x.shape[1]
-    for j in np.linspace(0, width - 1, min(width, _COLUMNS)).astype(int):
-        found = stats.ks_2samp(x[:, j], drawn[:, j], method="asymp")
+    x, width = x[:LOOKED_AT], x.shape[1]
+    columns = np.linspace(0, width - 1, min(width, _COLUMNS)).astype(int)
+    rng = np.random.default_rng(len(x))
+    parts = [len(x[start : start + _AT_ONCE]) for start in range(0, len(x), _AT_ONCE)]
+    # Of a field all but these columns are let go at once.
+    drawn = np.concatenate([np.asarray(prior.sample(n, rng), float)[:, columns] for n in parts])
+    for j, there in zip(columns, drawn.T, strict=True):
+        found = stats.ks_2samp(x[:, j], there, method="asymp")
         if found.pvalue < _LEVEL and found.statistic > _ALLOWED:
             raise InputError(
                 f"{what}: {prior.names[j]!r} was not drawn from its prior (the distribution "

@@ -214,18 +214,19 @@ class Folder:
         return found
 
     def forget_from(self, stage: str) -> None:
-        """Remove the result of a stage that is made anew, and what rests on it.
+        """Remove the result of a stage that is made anew, finished or not, and what rests on it.
 
         What an interruption leaves is then of one configuration, and is taken up as such.
         """
-        for file in self._files(stage):
-            file.unlink(missing_ok=True)
-        self.forget_after(stage)
-
-    def forget_after(self, stage: str) -> None:
-        """Remove what later stages made of an earlier result of this one."""
-        for later in _RESTING_ON[stage]:
-            for file in self._files(later):
+        begun = {
+            "simulate": self.forget_simulations,
+            "train": self.forget_checkpoints,
+            "mcmc": self.forget_chain,
+        }
+        if stage in begun:
+            begun[stage]()
+        for each in (stage, *_RESTING_ON[stage]):
+            for file in self._files(each):
                 file.unlink(missing_ok=True)
 
     def _save_verdicts(self, file: Path, result: Verdicts) -> None:

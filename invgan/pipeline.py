@@ -24,7 +24,6 @@ from invgan.report import Findings, write_report
 from invgan.samples import Samples, Simulations
 from invgan.solution import Solution
 from invgan.stages import ProgressFactory, Work, seconds_of, stage_seeds
-from invgan.structure import check_masks
 from invgan.validation import Validation
 
 __all__ = ["Run", "solve"]
@@ -118,8 +117,6 @@ class Run:
         )  # fmt: skip
         if problem.execution is None:
             problem = problem.on(settings.simulate.execution)
-        if problem.missing:
-            check_masks(settings.train.embedding)
         self.problem, self.settings = problem, settings
         self._overwrite = overwrite
         self._work = Work(problem, settings, device, progress)
@@ -199,7 +196,6 @@ class Run:
     def _simulate(self) -> Simulations:
         self._folder.open()
         if self._overwrite:
-            self._folder.forget_simulations()
             self._folder.forget_from("simulate")
         seed, key = self._seeds["simulate"], self._folder.key("simulate")
         if self._given is not None:
@@ -219,7 +215,6 @@ class Run:
         if self.settings.simulate.rounds == 1:
             check_predictability(self.problem, simulations, seed=self._seeds["validate"])
         if self._overwrite:
-            self._folder.forget_checkpoints()
             self._folder.forget_from("train")
         return self._work.train(simulations, self._seeds["train"], self._folder.checkpoint)
 
@@ -233,7 +228,6 @@ class Run:
     def _mcmc(self) -> Samples:
         simulations = self._before("simulate")
         if self._overwrite:
-            self._folder.forget_chain()
             self._folder.forget_from("mcmc")
         return self._work.mcmc(simulations, self._seeds["mcmc"], self._folder.chain)
 
@@ -269,8 +263,6 @@ class Run:
             if found is None:
                 found = compute()
                 self._folder.save(name, found)
-                if self._overwrite:
-                    self._folder.forget_after(name)
             self._done[name] = found
         return self._done[name]
 

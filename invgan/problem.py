@@ -31,7 +31,7 @@ from invgan.own_prior import as_prior
 from invgan.priors import PriorLike
 from invgan.settings import SettingError
 
-__all__ = ["Problem", "Question", "default_names", "in_order"]
+__all__ = ["Problem", "Question", "default_names", "in_order", "unnamed"]
 
 Question = Literal["population", "posterior"]
 Array = NDArray[np.float64]
@@ -273,6 +273,11 @@ class Problem:
 def default_names(width: int) -> tuple[str, ...]:
     """Names for outputs that nobody named."""
     return ("y",) if width == 1 else tuple(f"y{j + 1}" for j in range(width))
+
+
+def unnamed(outputs: tuple[str, ...]) -> bool:
+    """Whether nobody named these outputs, so that they have only their order to go by."""
+    return outputs == default_names(len(outputs))
 
 
 def _output_names(outputs: Sequence[str] | None, seen: Observations) -> tuple[str, ...]:

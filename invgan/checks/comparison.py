@@ -30,7 +30,8 @@ def compare(a: Samples, b: Samples, *, seed: int = 0) -> dict[str, float]:
         seconds (training included) and effective draws a second.
     """
     check_kinds(a=(a, Samples), b=(b, Samples))
-    a, b = (evenly(samples, whole("seed", seed, least=0)) for samples in (a, b))
+    whole("seed", seed, least=0)
+    a, b = evenly(a, seed), evenly(b, seed)
     scale = b.x.std(axis=0)
     distances = wasserstein(a.x, b.x) / np.where(scale > 0, scale, 1)
     out = {

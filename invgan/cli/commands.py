@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from invgan.cli.screen import answering, duration, exit_code, kept, progress, show
+from invgan.cli.screen import answering, duration, exit_code, kept, progress
 from invgan.cli.sweep import sweep
 from invgan.errors import InputError
 
@@ -122,7 +122,7 @@ def _carry_out(stage: str, act: Callable[[Run], int], options: _Options) -> int:
 def _solve(run: Run) -> int:
     """Do everything: simulate, train, sample, mcmc, validate, report."""
     solution = run.solve()
-    show(solution.validation)
+    click.echo(str(solution.validation))
     if solution.report is not None:
         click.echo(f"report: {solution.report}")
     return exit_code(solution.validation)
@@ -166,7 +166,7 @@ def _mcmc(run: Run) -> int:
 def _validate(run: Run) -> int:
     """Push the draws through the model and compare with the observations."""
     validation = run.validate()
-    show(validation)
+    click.echo(str(validation))
     return exit_code(validation)
 
 

@@ -20,7 +20,7 @@ from invgan.errors import CorrectionError, InvganError
 if TYPE_CHECKING:
     from invgan.validation import Validation
 
-__all__ = ["Code", "answering", "duration", "exit_code", "kept", "progress", "show"]
+__all__ = ["Code", "answering", "duration", "exit_code", "kept", "progress"]
 
 Advance = Callable[[int, int], None]
 
@@ -34,11 +34,6 @@ class Code(IntEnum):
     BAD_INPUT = 2
     NOT_CONSISTENT = 3
     STOPPED = 130
-
-
-def show(validation: Validation) -> None:
-    """Print the verdict, what carries it, and for each measure the column that does worst."""
-    click.echo(str(validation))
 
 
 def exit_code(validation: Validation) -> int:

@@ -13,7 +13,7 @@ from invgan.arguments import check_kinds, seeds_from, whole
 from invgan.calibration import Drawer
 from invgan.gan.inverse import Inverse
 from invgan.observations import Observations, Table, as_observations
-from invgan.problem import default_names, in_order
+from invgan.problem import in_order, unnamed
 from invgan.samples import Samples
 from invgan.simulation import sort_repeats
 from invgan.structure import pad_row
@@ -71,17 +71,11 @@ def _conditions(inverse: Inverse, observations: Any, n: int, rng: np.random.Gene
     """Rows (n, L) to condition on, L counting the repeats of one experiment."""
     masked = inverse.config.embedding.kind != "none"
     seen: Observations = as_observations(observations, missing=masked)
-    outputs = inverse.outputs
-    if seen.names is not None and not _unnamed(outputs):
-        seen = in_order(seen, outputs)
+    if not unnamed(inverse.outputs):
+        seen = in_order(seen, inverse.outputs)
     if len(inverse.low) > len(inverse.outputs) and isinstance(seen, Table):
         row = sort_repeats(seen.rows[None]).reshape(1, -1)
         if inverse.config.embedding.kind == "set" and row.shape[1] < len(inverse.low):
             row = pad_row(row[0], (len(inverse.low),))
         return np.repeat(row, n, axis=0)
     return seen.representative(n, rng)
-
-
-def _unnamed(outputs: tuple[str, ...]) -> bool:
-    """Whether outputs were given no names, so that columns have only their order to go by."""
-    return outputs == default_names(len(outputs))

@@ -28,7 +28,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from invgan.drawn import check_drawn
+from invgan.drawn import LOOKED_AT, check_drawn
 from invgan.errors import InputError
 from invgan.gan.device import to_tensor
 from invgan.gan.stage import Column, Pairs, Source
@@ -48,7 +48,6 @@ Array = NDArray[np.float64]
 
 _TARGET_DRAWS = 20_000
 _FEWEST_SIMULATIONS = 100
-_LOOKED_AT = 50_000
 _FEWEST_PAIRS, _PAIRS_EACH = 2_000, 1_000
 _SCALE_VALUES = 20_000_000
 _SELECTION_ROWS, _SELECTION_VALUES = 50_000, 2**24
@@ -99,7 +98,7 @@ def check_simulations(problem: Problem, simulations: Simulations) -> None:
 def _first_draws(simulations: Simulations) -> Array:
     """Parameters (n, D) of the first simulations, finished and failed, as many as are looked at."""
     parts = simulations.x, simulations.failed
-    share = min(1.0, _LOOKED_AT / sum(map(len, parts)))
+    share = min(1.0, LOOKED_AT / sum(map(len, parts)))
     return np.concatenate([part[: int(share * len(part))] for part in parts])
 
 

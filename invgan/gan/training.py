@@ -161,13 +161,15 @@ def check_training(problem: Problem, config: TrainConfig) -> None:
 
     Raises:
         InputError: the method does not answer its question, or the networks do not fit its
-            parameters or its outputs.
+            parameters or its outputs, or take no missing ones.
     """
     if config.method == "rgan" and problem.question != "population":
         raise InputError(
             "the regularised generator is for question='population'; got train.method rgan for a "
             f"{problem.question}: set train.method to cgan"
         )
+    if problem.missing:
+        check_masks(config.embedding)
     config = fitted(config, problem.field, problem.output_shape)
     width = len(problem.outputs) * problem.repeats
     row_shape(config.embedding, width)

@@ -50,13 +50,12 @@ def _told(found: Any, depth: int) -> str:
     if isinstance(found, MethodType):
         return f"{_told(found.__func__, depth)} of {_plain(found.__self__, depth)}"
     name = getattr(found, "__qualname__", type(found).__qualname__)
-    code = getattr(found, "__code__", None)
-    if not isinstance(found, FunctionType) or code is None:
+    if not isinstance(found, FunctionType):
         parts = [_told(one, depth + 1) for one in _members(type(found))] if depth < _DEEPEST else []
         return f"{name} {_state(found, depth)} {parts}" if _own(found) else name
     held = [_plain(cell.cell_contents, depth) for cell in found.__closure__ or () if _filled(cell)]
     defaults = _plain((found.__defaults__, found.__kwdefaults__), depth)
-    return f"{name} {_instructions(code)} {defaults} {held}"
+    return f"{name} {_instructions(found.__code__)} {defaults} {held}"
 
 
 def _own(found: Any) -> bool:

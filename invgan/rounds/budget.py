@@ -230,10 +230,11 @@ class _Plan:
         return None if self.store is None else self.store / f"round-{k}"
 
     def _keep(self, k: int, part: Simulations) -> None:
-        if self.store is None:
+        filled = self._filling(k)
+        if self.store is None or filled is None:
             return
         part.save(self.store / f"simulations-{k}.npz")
-        shutil.rmtree(self.store / f"round-{k}", ignore_errors=True)
+        shutil.rmtree(filled, ignore_errors=True)
         for file in self.store.glob(f"checkpoint-{k - 1}-*"):
             file.unlink()
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from invgan.errors import InputError
+from invgan.execution.calls import check_call
 from invgan.problem import Problem
 from invgan.simulation.evaluate import run_model
 
@@ -28,9 +29,11 @@ def check_repeatable(problem: Problem, *, seed: int = 0) -> None:
     come out too wide by it, and no check could tell. Rows that fail say nothing.
 
     Raises:
-        InputError: the outputs of one row differ in their first five digits.
+        InputError: the outputs of one row differ in their first five digits, or the model does not
+            take what it will be given.
         ModelError: the model returned something that is not its outputs.
     """
+    check_call(problem.model, problem.stochastic)
     if problem.stochastic:
         return
     x = np.asarray(problem.prior.sample(_ROWS, np.random.default_rng(seed)), float)

@@ -10,11 +10,11 @@ from itertools import chain
 from invgan.errors import ModelError
 from invgan.execution import Execution
 from invgan.execution.attempt import TRIAL, Outcome, Piece, attempt
-from invgan.execution.calls import BLOCK, Caller, called_with, check_call
+from invgan.execution.calls import BLOCK, Caller, called_with
 from invgan.execution.crew import crew_of
 from invgan.execution.executors import dask_executor, outcomes_on, places
 from invgan.execution.tasks import Tasks
-from invgan.problem import Problem, default_names
+from invgan.problem import Problem, unnamed
 
 __all__ = ["call_size", "outcomes"]
 
@@ -66,11 +66,9 @@ def outcomes(
 
 def caller_of(problem: Problem) -> Caller:
     """A problem's model with what is needed to call it."""
-    check_call(problem.model, problem.stochastic)
-    unnamed = problem.observations.names is None
+    in_order = problem.observations.names is None and unnamed(problem.outputs)
     return Caller(
-        problem.model, problem.prior.names, problem.outputs,
-        unnamed and problem.outputs == default_names(len(problem.outputs)), problem.vectorized,
+        problem.model, problem.prior.names, problem.outputs, in_order, problem.vectorized,
         problem.stochastic, problem.runs_per_row, problem.field,
     )  # fmt: skip
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from invgan.arguments import check_kinds, seeds_from, whole
 from invgan.execution.attempt import Outcome
+from invgan.execution.calls import check_call
 from invgan.problem import Problem
 from invgan.samples import Simulations
 from invgan.simulation.draws import Design, Draws
@@ -192,4 +193,5 @@ class _Heed:
 
 def _check(problem: Problem, n: int) -> None:
     check_kinds(problem=(problem, Problem))
+    check_call(problem.model, problem.stochastic)
     whole("n", n, least=_FEWEST)
