@@ -22,8 +22,7 @@ def fingerprints(
     """A fingerprint for each stage, covering all the stages that it rests on.
 
     The model and the likelihood enter by their code, the prior and observed laws by what they draw,
-    observed tables and simulations that were made elsewhere by their numbers. A change in a
-    function that the model calls is seen where both stand in one file that a configuration names.
+    observed tables and simulations that were made elsewhere by their numbers.
     """
     x, y = problem.prior.sample(64, np.random.default_rng(0)), known_by(problem.observations)
     asked = [problem.prior.names, problem.outputs, problem.question]

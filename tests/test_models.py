@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import logging
 import os
 import pickle
 import subprocess
@@ -359,6 +361,7 @@ def test_what_a_function_uses_of_its_file_is_part_of_what_it_is(tmp_path: Path, 
 
 USING = """\
 import functools
+from fractions import Fraction
 from types import SimpleNamespace
 import numpy as np
 
@@ -391,6 +394,17 @@ class Law(Base):
 
 law = Law()
 table = np.vectorize(lambda x: x + 1.0)
+def lower(x):
+    return x - 1.0
+TABLE = {{"a": lower}}
+HALF = Fraction(1, 2)
+class Frame:
+    __slots__ = ("columns", "values")
+    def __init__(self, columns, values):
+        self.columns, self.values = columns, values
+    def to_numpy(self):
+        return np.array(self.values, object)
+FRAME = Frame(["k"], [3.0])
 
 {}
 """
@@ -406,6 +420,10 @@ USES = [
     ("def f(x):\n    return x if 'a' in NAMES else -x", '"a", "b"', '"b"'),
     ("def g():\n    def f(n):\n        return 5.0 * f(n)\n    return f\nf = g()", "5.0", "6.0"),
     ("def f(x):\n    return table(x)", "x + 1.0", "x + 2.0"),
+    ("def f(x):\n    return TABLE['a'](x)", "x - 1.0", "x - 2.0"),
+    ("def f(x):\n    return float(HALF) * x", "Fraction(1, 2)", "Fraction(1, 3)"),
+    ("def f(x):\n    return x @ FRAME", "[3.0]", "[4.0]"),
+    ("def f(x):\n    return x @ FRAME", '["k"]', '["l"]'),
     *[
         ("def f(x):\n    return law(x)", old, new)
         for old, new in (
@@ -429,6 +447,72 @@ def test_no_part_of_what_a_function_does_may_change(
         for t in (text, text + "# a remark\n", text.replace(old, new))
     )
     assert first == again != other
+
+
+NEIGHBOUR = """\
+import logging
+import neighbour_of_neighbour as far
+SHIFT = 1.0
+CALLS = 0
+logger = logging.getLogger("far")
+class Law:
+    def rate(self):
+        return far.RATE
+def flow(x):
+    global CALLS
+    CALLS += 1
+    logger.debug("called")
+    return SHIFT * x * Law().rate()
+"""
+FROM_ELSEWHERE = [
+    "from neighbour import flow\ndef f(x):\n    return flow(x)\n",
+    "import neighbour\ndef f(x):\n    return neighbour.flow(x)\n",
+    "import neighbour\ndef f(x):\n    from neighbour import flow\n    return flow(x)\n",
+    "import neighbour\nclass F:\n  def __call__(s, x):\n    return neighbour.flow(x)\nf = F()\n",
+    "from neighbour import flow as f\n",
+]
+
+
+@pytest.mark.parametrize("text", FROM_ELSEWHERE)
+def test_what_a_model_imports_from_the_user_s_files_is_part_of_it(
+    tmp_path: Path, text: str
+) -> None:
+    def told(near: str, rate: float) -> str:
+        path = model_file(tmp_path, text)
+        (tmp_path / "neighbour.py").write_text(near)
+        (tmp_path / "neighbour_of_neighbour.py").write_text(f"RATE = {rate}\nOTHER = 1\n")
+        for name in ("neighbour", "neighbour_of_neighbour"):
+            sys.modules.pop(name, None)
+        importlib.invalidate_caches()
+        return FileFunction(path, "f").identity
+
+    first = told(NEIGHBOUR, 1.0)
+    assert told(NEIGHBOUR.replace("CALLS = 0", "CALLS = 7"), 1.0) == first
+    logging.getLogger(f"far.{tmp_path.name}")
+    assert told(NEIGHBOUR + "# a remark\n", 1.0) == first
+    assert told(NEIGHBOUR, 2.0) != first
+    assert told(NEIGHBOUR.replace("SHIFT = 1.0", "SHIFT = 2.0"), 1.0) != first
+
+
+GAIN = 2.0
+
+
+def amplified(x: np.ndarray) -> np.ndarray:
+    return gained(x[:, 0])
+
+
+def gained(x: np.ndarray) -> np.ndarray:
+    return GAIN * x
+
+
+def test_a_function_of_python_is_followed_through_its_file(monkeypatch: Any) -> None:
+    def told() -> str:
+        return identity(lambda x: amplified(x)[:])
+
+    first = told()
+    assert told() == first
+    monkeypatch.setattr(sys.modules[__name__], "GAIN", 3.0)
+    assert told() != first
 
 
 def test_a_function_is_the_same_in_every_process(tmp_path: Path) -> None:

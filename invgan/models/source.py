@@ -23,7 +23,7 @@ from types import ModuleType
 from typing import Any
 
 from invgan.errors import InputError, ModelError
-from invgan.models.identity import identity_in_file
+from invgan.models.identity import identity
 
 __all__ = ["FileFunction", "found_in", "running"]
 
@@ -41,7 +41,7 @@ class FileFunction:
     Attributes:
         path: the file, absolute.
         digest: of the file's bytes as they were run.
-        identity: the code of the function and of what it uses of its file.
+        identity: the code of the function and of what it uses of the user's files.
 
     Raises:
         InputError: there is no such file.
@@ -63,7 +63,7 @@ class FileFunction:
         functools.update_wrapper(self, self._function, updated=())
         if (code := getattr(self._function, "__code__", None)) is not None:
             self.__code__ = code
-        self.identity = identity_in_file(self._function, vars(module))
+        self.identity = identity(self._function)
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         """Whatever the function returns."""
