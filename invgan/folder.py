@@ -140,15 +140,20 @@ class Folder:
         if self.path is not None:
             write_text(self.path / "config.yml", to_yaml(self._resolved))
 
+    def has(self, stage: str) -> bool:
+        """Whether the stage has left its files here."""
+        files = self._files(stage)
+        return bool(files) and all(file.is_file() for file in files)
+
     def load(self, stage: str) -> Any:
         """What the stage left here, or None.
 
         Raises:
             InputError: it is damaged, or was made from something else.
         """
-        files = self._files(stage)
-        if not files or not all(file.is_file() for file in files):
+        if not self.has(stage):
             return None
+        files = self._files(stage)
         if stage == "simulate":
             simulations = Simulations.load(files[0])
             return self._own(stage, simulations, simulations.info)

@@ -205,8 +205,12 @@ class Run:
         return self._stored()
 
     def _stored(self) -> Simulations:
-        """Simulations from the folder's store, which is filled as far as it is not."""
-        made = self._work.simulate(self._seeds["simulate"], self._folder.store)
+        """Simulations from the folder's store, which is filled as far as it is not.
+
+        Those that something rests on already stay as they are.
+        """
+        retry = not any(self._folder.has(stage) for stage in ("train", "mcmc"))
+        made = self._work.simulate(self._seeds["simulate"], self._folder.store, retry=retry)
         self._folder.account(made)
         return made
 

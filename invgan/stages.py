@@ -83,15 +83,21 @@ class Work:
         """Whether MCMC is wanted, and the answer's density can be stated."""
         return self.settings.mcmc.enabled and self.problem.has_density
 
-    def simulate(self, seed: int, store: Path | None) -> Simulations:
-        """Simulations of the prior; those that the store holds already are not made again."""
+    def simulate(self, seed: int, store: Path | None, *, retry: bool = True) -> Simulations:
+        """Simulations of the prior; those that the store holds already are not made again.
+
+        Args:
+            seed: of draws and noise.
+            store: where they go as they come.
+            retry: whether rows that ran out of a shorter time are run again.
+        """
         chosen = self.settings.simulate
         self._try_model(seed, store)
         with self._bar("simulate") as advance:
             made = simulate(
                 self.problem, chosen.n, seed=seed, chunk=chosen.chunk,
                 max_failures=chosen.max_failures, design=chosen.design, store=store,
-                memory=chosen.memory, progress=advance,
+                memory=chosen.memory, retry=retry, progress=advance,
             )  # fmt: skip
         return self._counted(made)
 

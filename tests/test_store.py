@@ -77,6 +77,24 @@ def test_failures_are_kept_too(store, vectorized):
     assert_same(open_store(store), whole)
 
 
+def test_rows_that_ran_out_of_time_are_run_again_when_they_may_take_longer(store):
+    problem = Problem(models.lingering, PRIOR, TWO, vectorized=False)
+    within = {s: problem.on(Execution("process:2", timeout=s)) for s in (0.5, 0.4, 20)}
+    with pytest.raises(ModelError, match=r"timed out .*give them longer \(timeout\)"):
+        simulate(within[0.5], 20, seed=3, store=store, max_failures=0)
+    short = simulate(within[0.5], 20, seed=3, store=store, max_failures=0.5)
+    late = len(short.failed)
+    assert late == (short.failures["kind"] == "timed out").sum() > 0
+    for limit, retry in ((0.5, True), (0.4, True), (20, False)):
+        again = simulate(within[limit], 20, seed=3, store=store, max_failures=0.5, retry=retry)
+        assert again.info["new_evaluations"] == 0
+        assert_same(again, short)
+    longer = simulate(within[20], 20, seed=3, store=store)
+    assert longer.info["new_evaluations"] == late
+    assert_same(longer, simulate(Problem(models.both, PRIOR, TWO, vectorized=False), 20, seed=3))
+    assert_same(open_store(store), longer)
+
+
 def test_a_batch_that_failed_throughout_is_not_run_again(store):
     calls = []
 

@@ -146,9 +146,10 @@ def check_failures(
     if len(failed) == n:
         wrong = "was finite" if set(records["kind"]) == {"not finite"} else "came to an end"
         raise ModelError(f"none of the {n} simulations {wrong} (first: {first})")
+    longer = "give them longer (timeout), " if (records["kind"] == "timed out").any() else ""
     raise ModelError(
-        f"{len(failed)} of {done} simulations {_failed(records)} (first: {first}); allow more with "
-        f"max_failures={min(1.0, len(failed) / done * 1.2):.2g}, or narrow the prior"
+        f"{len(failed)} of {done} simulations {_failed(records)} (first: {first}); {longer}allow "
+        f"more with max_failures={min(1.0, len(failed) / done * 1.2):.2g}, or narrow the prior"
     )
 
 

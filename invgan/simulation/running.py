@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -16,7 +17,7 @@ from invgan.execution.executors import dask_executor, outcomes_on, places
 from invgan.execution.tasks import Tasks
 from invgan.problem import Problem, unnamed
 
-__all__ = ["call_size", "outcomes"]
+__all__ = ["call_size", "caller_of", "longest", "outcomes"]
 
 _CHUNK = 8192
 _SHARES = 32
@@ -37,6 +38,12 @@ def call_size(problem: Problem, n: int, chunk: int | None = None) -> int:
     if execution.workers == "serial":
         return chunk
     return min(chunk, max(_LEAST, -(-n // _SHARES)))
+
+
+def longest(problem: Problem) -> float:
+    """Seconds that one call of the model may take, by its execution or by its own limit."""
+    limits = ((problem.execution or Execution()).timeout, getattr(problem.model, "timeout", None))
+    return min((float(limit) for limit in limits if limit is not None), default=math.inf)
 
 
 def outcomes(

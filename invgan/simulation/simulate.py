@@ -21,7 +21,7 @@ from invgan.simulation.evaluate import Progress, attempted, observed, own_output
 from invgan.simulation.failures import check_failures, failed_among, failed_rows, sorted_out
 from invgan.simulation.filling import Filling, about, identity
 from invgan.simulation.raw import kept_problem, raw_width, summarised_rows
-from invgan.simulation.running import call_size
+from invgan.simulation.running import call_size, longest
 
 __all__ = ["fill_store", "simulate"]
 
@@ -38,6 +38,7 @@ def simulate(
     design: Design = "random",
     store: str | Path | None = None,
     memory: float = math.inf,
+    retry: bool = True,
     progress: Progress | None = None,
 ) -> Simulations:
     """Draw n parameter vectors from the prior and run the model on each.
@@ -60,6 +61,8 @@ def simulate(
             is not simulated again, so a run that was stopped goes on, and a larger n adds to it.
         memory: GB of simulations that are read back from a store. More stay on the disk, mapped
             from files in a folder beside the store, and are streamed from there.
+        retry: whether rows of a store that ran out of time are run again where they may take
+            longer now.
         progress: called with (done, total).
 
     Returns:
@@ -76,7 +79,7 @@ def simulate(
 
         found = fill_store(
             problem, store, n, seed=seed, chunk=chunk, max_failures=max_failures, design=design,
-            progress=progress,
+            retry=retry, progress=progress,
         )  # fmt: skip
         stored = Stored(store, n=n)
         if raw_width(store):
@@ -124,6 +127,7 @@ def fill_store(
     chunk: int | None = None,
     max_failures: float = 0.05,
     design: Design = "random",
+    retry: bool = True,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Simulate into a store, however large, without reading it back.
@@ -147,6 +151,8 @@ def fill_store(
     problem = kept_problem(problem, store, draws)
     made_from, call = identity(problem, seed, design), call_size(problem, n, chunk)
     with writing(store, made_from, about(problem), call) as writer:
+        if retry:
+            writer.wait_again(longest(problem))
         before = done = int((writer.status[:n] != 0).sum())
         failed = int((writer.status[:n] > 1).sum())
         filling = Filling(problem, writer, draws, n, noise_seed)

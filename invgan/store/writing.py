@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,13 @@ import numpy as np
 from filelock import BaseFileLock, FileLock, Timeout
 
 from invgan.errors import InputError
-from invgan.store.batches import WAITING, Batch, Columns
+from invgan.store.batches import WAITING, Batch, Columns, code_of
 from invgan.store.disk import attributes_of, create_group, lasting
 
 __all__ = ["Writer", "remove_store", "writing"]
 
 _FORMAT = "invgan simulations"
+_ROUNDING = 1e-6
 _WORDS = {
     "model": "another model, or another version of it",
     "prior": "another prior",
@@ -60,8 +62,24 @@ class Writer:
         self.status = grown
 
     def read(self, k: int) -> Batch | None:
-        """Batch k, or None."""
-        return None if self._columns is None else self._columns.read(k)
+        """Batch k, or None; rows that wait again are as if they had not come."""
+        if self._columns is None or (found := self._columns.read(k)) is None:
+            return None
+        waiting = self.status[slice(*self._columns.range(k))] == WAITING
+        status = np.where(waiting, np.uint8(WAITING), found.status)
+        kept = {row: text for row, text in found.messages.items() if not waiting[row]}
+        return replace(found, status=status, messages=kept)
+
+    def wait_again(self, longest: float) -> None:
+        """Let rows wait again that were stopped before they had this many seconds."""
+        late = np.flatnonzero(self.status == code_of("timed out"))
+        if self._columns is None or not len(late):
+            return
+        for k in map(int, np.unique(late // self._columns.batch)):
+            if (found := self._columns.read(k)) is not None:
+                stopped = found.status == code_of("timed out")
+                again = stopped & (found.seconds < longest * (1 - _ROUNDING))
+                self.status[slice(*self._columns.range(k))][again] = WAITING
 
     def write(self, k: int, batch: Batch) -> None:
         """Put batch k on the disk.
