@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,11 +44,28 @@ _NEIGHBOURS, _DETERMINED = 4, 0.1
 
 
 def push_forward(
-    problem: Problem, samples: Samples, *, seed: int = 0, progress: Progress | None = None
+    problem: Problem,
+    samples: Samples,
+    *,
+    seed: int = 0,
+    scratch: Path | None = None,
+    progress: Progress | None = None,
 ) -> Samples:
     """The samples with the model's outputs filled in; those without finite outputs are dropped.
 
-    ``info`` gains model_evaluations, not_finite (how many were dropped) and lost (their share).
+    Args:
+        problem: whose model to run.
+        samples: draws, whose outputs may be there already.
+
+    Other Args:
+        seed: of the model's noise and the measurement's.
+        scratch: a folder where outputs are kept as they come, so that the same call goes on where
+            it was stopped.
+        progress: called with (model runs done, total).
+
+    Returns:
+        The samples. ``info`` gains model_evaluations, not_finite (how many were dropped) and lost
+        (their share).
 
     Raises:
         InputError: the samples are of other parameters or outputs.
@@ -57,7 +75,7 @@ def push_forward(
     problem.check_names("samples", samples.names, samples.outputs)
     if samples.y is not None:
         return samples
-    y = evaluate(problem, samples.x, seed=seed, progress=progress)
+    y = evaluate(problem, samples.x, seed=seed, scratch=scratch, progress=progress)
     good = problem.usable(y)
     if not good.any():
         raise CorrectionError("the model gives finite outputs for none of the draws")

@@ -83,6 +83,16 @@ class Folder:
                 file.unlink()
 
     @property
+    def draws(self) -> Path | None:
+        """Where the model's outputs for draws are kept while they are made."""
+        return None if self.path is None else self.path / "draws"
+
+    def forget_draws(self) -> None:
+        """Remove the model's outputs for draws that were begun."""
+        if self.draws is not None and self.draws.is_dir():
+            shutil.rmtree(self.draws)
+
+    @property
     def store(self) -> Path | None:
         """Where simulations go as they come."""
         return None if self.path is None else self.path / "simulations"
@@ -186,6 +196,8 @@ class Folder:
             return
         for part, file in zip(parts, files, strict=True):
             part.save(file)
+        if stage == "sample":
+            self.forget_draws()
         if stage == "mcmc":
             self.forget_chain()
 
@@ -226,6 +238,7 @@ class Folder:
         begun = {
             "simulate": self.forget_simulations,
             "train": self.forget_checkpoints,
+            "sample": self.forget_draws,
             "mcmc": self.forget_chain,
         }
         if stage in begun:

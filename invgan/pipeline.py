@@ -227,7 +227,7 @@ class Run:
         if self._overwrite:
             self._folder.forget_from("sample")
         seeds = self._seeds["sample"], self._seeds["correct"]
-        return self._work.sample(simulations, inverse, *seeds)
+        return self._work.sample(simulations, inverse, *seeds, self._folder.draws)
 
     def _mcmc(self) -> Samples:
         simulations = self._before("simulate")

@@ -163,16 +163,20 @@ class Work:
         inverse: Inverse | PopulationGenerator,
         seed: int,
         correct_seed: int,
+        scratch: Path | None = None,
     ) -> tuple[Samples, Samples]:
-        """The answer and, before correction or iteration, the generator's draws."""
+        """The answer and, before correction or iteration, the generator's draws.
+
+        Outputs of the model are kept in the scratch folder as they come, which the caller removes.
+        """
         here, n = confined(self.problem, simulations), self.settings.sample.n
         population, correcting = here.question == "population", self._correcting
         with self._bar("sample") as advance:
             drawn = _drawn(here, inverse, int(_SPARE * n) if correcting else n, seed)
-            raw = push_forward(here, drawn, seed=seed, progress=advance)
+            raw = push_forward(here, drawn, seed=seed, scratch=scratch, progress=advance)
             if population and here.random and isinstance(inverse, Inverse):
                 drawer = Confined(inverse, here.prior)
-                return iterate(here, drawer, n, seed=seed, progress=advance), raw
+                return iterate(here, drawer, n, seed=seed, scratch=scratch, progress=advance), raw
             if not correcting:
                 return raw, raw
             return _corrected(self.problem, raw, n, simulations, correct_seed), raw

@@ -123,7 +123,7 @@ def troubled():
     "model", ["trouble", pytest.param("batched_trouble", marks=pytest.mark.slow)]
 )
 def test_only_the_guilty_rows_fail(troubled, model):
-    from invgan.simulation.evaluate import attempted
+    from invgan.simulation.runs import attempted
 
     problem = Problem(getattr(models, model), PRIOR, TWO, vectorized=model[0] == "b")
     execution = Execution("process:2", timeout=2, retries=1)

@@ -2,6 +2,7 @@
 and a likelihood that lies is found out by the model."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -300,6 +301,28 @@ def test_outputs_are_the_models_own_and_counted(answer):
     assert len(answer) == 3000
     assert np.all(answer.weights == 1)
     assert answer.info["distinct"] > 0.9
+
+
+def test_rounds_that_were_stopped_do_not_run_the_model_again(tmp_path):
+    rows = []
+
+    def counted(x, rng):
+        rows.append(len(x))
+        return noisy(x, rng)
+
+    def stop(done, total):
+        if len(rows) == 2:
+            raise KeyboardInterrupt
+
+    problem = replace(deconvolution(), model=counted)
+    small = {"n": 3000, "pairs": 10_000, "rounds": 1, "seed": 4}
+    with pytest.raises(KeyboardInterrupt):
+        iterate(problem, Exact(), **small, scratch=tmp_path, progress=stop)
+    before = list(rows)
+    again = iterate(problem, Exact(), **small, scratch=tmp_path)
+    assert before == [1024, 1024]
+    assert sum(rows) == again.info["model_evaluations"]
+    assert np.array_equal(again.y, iterate(deconvolution(), Exact(), **small).y)
 
 
 def test_the_same_seed_gives_the_same_draws_and_progress_reaches_its_end():

@@ -1,6 +1,7 @@
 """The whole run: its folder, resumption, refusals, and both questions."""
 
 import json
+import math
 import os
 import re
 import shutil
@@ -21,6 +22,7 @@ from scipy import stats
 import invgan as ig
 from invgan.cli import main
 from invgan.errors import InputError, ModelError, OutsideError
+from invgan.execution import Execution
 from invgan.fingerprints import fingerprints
 from invgan.pipeline import Run
 from invgan.settings import McmcConfig, SampleConfig, SimulateConfig
@@ -50,11 +52,14 @@ class Counted:
 
     def __init__(self) -> None:
         self.rows = 0
+        self.last: float = math.inf
         self.broken: type[BaseException] | None = None
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         if self.broken is not None:
             raise self.broken("on purpose")
+        if self.rows + len(x) > self.last:
+            raise KeyboardInterrupt
         self.rows += len(x)
         return add(x)
 
@@ -157,6 +162,25 @@ def test_a_run_stopped_after_any_stage_goes_on_from_there(
     assert np.array_equal(resumed.samples.x, whole[1].samples.x)
     done = {"simulate": TWICE + 2000, "train": TWICE + 2000, "mcmc": whole[2]}[after]
     assert counted.rows == whole[2] - done
+
+
+def test_ctrl_c_among_the_runs_of_the_draws_loses_none_of_them(
+    whole: tuple[Path, ig.Solution, int], folder: Path, problem: ig.Problem, counted: Counted
+) -> None:
+    for name in LATER["train"]:
+        (folder / name).unlink()
+    piecewise = problem.on(Execution(chunk=100))
+    begun = run(piecewise, folder)
+    counted.last = 850
+    with pytest.raises(KeyboardInterrupt):
+        begun.sample()
+    assert counted.rows == 800
+    counted.last = math.inf
+    found = run(piecewise, folder).sample()
+    assert counted.rows == 1500
+    assert np.array_equal(found.x, whole[1].samples.x)
+    assert np.array_equal(found.y, whole[1].samples.y)
+    assert not (folder / "draws").exists()
 
 
 def test_a_stage_that_is_made_anew_and_stopped_can_be_taken_up(

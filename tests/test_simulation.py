@@ -12,7 +12,7 @@ from invgan.priors import Box, Prior
 from invgan.problem import Problem
 from invgan.simulation import evaluate, simulate, sort_repeats
 from invgan.simulation.draws import Draws
-from invgan.simulation.evaluate import measure, run_model
+from invgan.simulation.runs import measure, run_model
 
 PRIOR = Prior(a=stats.norm(), b=stats.uniform(0, 1))
 TWO = {"total": stats.norm(), "product": stats.norm()}

@@ -26,7 +26,7 @@ from invgan.execution import Execution
 from invgan.models import summarised
 from invgan.priors import Prior
 from invgan.problem import Problem
-from invgan.simulation import fill_store, simulate
+from invgan.simulation import evaluate, fill_store, simulate
 from invgan.store import Stored, disk, open_store
 from invgan.store.batches import Columns
 
@@ -75,6 +75,37 @@ def test_failures_are_kept_too(store, vectorized):
     assert len(kept.failed) > 50
     assert_same(kept, whole)
     assert_same(open_store(store), whole)
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_given_rows_by_way_of_a_folder_are_as_without_it(name, tmp_path):
+    problem = PROBLEMS[name]
+    x = PRIOR.sample(2500, np.random.default_rng(5))
+    wanted = evaluate(problem, x, seed=3, chunk=500)
+
+    def stop(done, total):
+        if done >= 1500:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(problem, x, seed=3, chunk=500, scratch=tmp_path, progress=stop)
+    left = []
+    found = evaluate(problem, x, seed=3, chunk=500, scratch=tmp_path,
+                     progress=lambda done, total: left.append(done))  # fmt: skip
+    assert np.array_equal(found, wanted)
+    assert min(left) > 1500
+    assert np.array_equal(evaluate(problem, x, seed=3, chunk=500, scratch=tmp_path), wanted)
+    other = evaluate(problem, x, seed=4, chunk=500, scratch=tmp_path)
+    assert np.array_equal(other, evaluate(problem, x, seed=4, chunk=500))
+
+
+def test_given_rows_that_fail_are_nan_by_way_of_a_folder(tmp_path):
+    problem = Problem(failing, PRIOR, stats.norm())
+    x = PRIOR.sample(1000, np.random.default_rng(5))
+    for _ in range(2):
+        found = evaluate(problem, x, scratch=tmp_path)
+        assert np.array_equal(found, evaluate(problem, x), equal_nan=True)
+    assert np.isnan(found).sum() == (x[:, 1] < 0.04).sum() > 0
 
 
 def test_rows_that_ran_out_of_time_are_run_again_when_they_may_take_longer(store):

@@ -24,7 +24,7 @@ from invgan.models.identity import identity
 from invgan.observations import known_by
 from invgan.problem import Problem
 from invgan.samples import Samples, Simulations
-from invgan.simulation.evaluate import evaluate, measure
+from invgan.simulation import evaluate, measure
 
 __all__ = ["run_mcmc", "suitable_walkers"]
 

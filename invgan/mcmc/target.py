@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from invgan.priors import Simplex
 from invgan.problem import Problem
-from invgan.simulation.evaluate import run_model
+from invgan.simulation.runs import run_model
 
 __all__ = ["Target", "free_parameters"]
 

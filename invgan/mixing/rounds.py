@@ -27,6 +27,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -110,6 +111,7 @@ class _Bench:
         rounds: most rounds after the first.
         candidates: how many there are.
         progress: of the caller.
+        scratch: where outputs are kept as they come.
     """
 
     problem: Problem
@@ -118,6 +120,7 @@ class _Bench:
     rounds: int
     candidates: int
     progress: Progress | None
+    scratch: Path | None = None
 
     @property
     def total(self) -> int:
@@ -153,6 +156,7 @@ class _Bench:
             self.problem,
             x,
             seed=noise,
+            scratch=self.scratch,
             progress=lambda done, _: self.advance(k, self.candidates + done),
         )
         good = np.isfinite(y).all(axis=1)
@@ -173,6 +177,7 @@ def iterate(
     seed: int = 0,
     rounds: int = 5,
     pairs: int = 8_000_000,
+    scratch: Path | None = None,
     progress: Progress | None = None,
 ) -> Samples:
     """Draw n parameter vectors of the population behind a model with noise.
@@ -189,6 +194,8 @@ def iterate(
             each further one: by default of 350 observed rows and 350 outputs, evenly chosen, with
             11300 candidates; of more than six outputs 700 and 5700. Four bytes of memory each, and
             sixteen times as much where rows between those are used.
+        scratch: a folder where outputs are kept as they come, so that the same call does not run
+            the model again for them.
         progress: called with (done, total), candidates and model runs together.
 
     Returns:
@@ -209,7 +216,7 @@ def iterate(
     rows = choose_rows(problem, int(math.sqrt(pairs / 2 / each)), rng)
     wanted = min(pairs // 2 // len(rows.asked), _MOST_CANDIDATES * n)
     x = draw_candidates(problem, inverse, wanted, rng)
-    bench = _Bench(problem, inverse, n, rounds, len(x), progress)
+    bench = _Bench(problem, inverse, n, rounds, len(x), progress, scratch)
     evidence, rows = weigh(inverse, x, rows, lambda done: bench.advance(0, done))
     tried = _rounds(bench, evidence, rows, rng)
     bench.advance(rounds, bench.candidates + n)

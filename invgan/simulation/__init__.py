@@ -2,9 +2,10 @@
 
 from invgan.execution.calls import BLOCK
 from invgan.simulation.draws import Design
-from invgan.simulation.evaluate import Progress, evaluate, measure, run_model, sort_repeats
+from invgan.simulation.evaluate import evaluate
 from invgan.simulation.failures import FailureTable, failure_table
 from invgan.simulation.repeatable import check_repeatable, runs_to_repeat
+from invgan.simulation.runs import Progress, measure, run_model, sort_repeats
 from invgan.simulation.simulate import fill_store, simulate
 
 __all__ = [

@@ -14,13 +14,24 @@ from numpy.typing import NDArray
 from invgan.errors import InputError
 from invgan.priors import Prior, PriorLike
 
-__all__ = ["Design", "Draws"]
+__all__ = ["Design", "Draws", "Given"]
 
 Array = NDArray[np.float64]
 Design = Literal["random", "sobol"]
 
 _BLOCK = 4096
 _BITS = 30
+
+
+class Given:
+    """Rows that are there already, x (n, D), in the place of a design."""
+
+    def __init__(self, x: Array) -> None:
+        self._x = x
+
+    def rows(self, start: int, stop: int) -> Array:
+        """The rows from start up to stop, shape (stop - start, D)."""
+        return self._x[start:stop]
 
 
 class Draws:

@@ -24,9 +24,9 @@ from invgan.execution.attempt import Outcome, Piece
 from invgan.models import RawOutputs
 from invgan.models.identity import identity as text_of
 from invgan.problem import Problem
-from invgan.simulation.draws import Design, Draws
-from invgan.simulation.evaluate import observed
+from invgan.simulation.draws import Design, Draws, Given
 from invgan.simulation.running import outcomes
+from invgan.simulation.runs import observed
 
 if TYPE_CHECKING:
     from invgan.store.writing import Writer
@@ -89,7 +89,7 @@ class Filling:
     Args:
         problem: what is simulated.
         writer: the open store.
-        draws: the design.
+        draws: the design, or rows that are given.
         n: rows wanted in all.
         seed: of the noise, the model's and the measurement's.
 
@@ -97,7 +97,9 @@ class Filling:
         seconds: that the model took for the rows that came.
     """
 
-    def __init__(self, problem: Problem, writer: Writer, draws: Draws, n: int, seed: int) -> None:
+    def __init__(
+        self, problem: Problem, writer: Writer, draws: Draws | Given, n: int, seed: int
+    ) -> None:
         self._problem, self._writer, self._draws = problem, writer, draws
         self._n, self._seed = n, seed
         self._width = (len(problem.prior.names), len(problem.outputs) * problem.repeats)

@@ -25,9 +25,9 @@ from invgan.observations import Table
 from invgan.problem import Problem, default_names
 from invgan.samples import Simulations
 from invgan.simulation.draws import Draws
-from invgan.simulation.evaluate import attempted, observed
 from invgan.simulation.failures import sorted_out
 from invgan.simulation.running import caller_of
+from invgan.simulation.runs import attempted, observed
 
 if TYPE_CHECKING:
     from invgan.store import Stored

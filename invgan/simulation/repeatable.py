@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from invgan.errors import InputError
 from invgan.execution.calls import check_call
 from invgan.problem import Problem
-from invgan.simulation.evaluate import run_model
+from invgan.simulation.runs import run_model
 
 __all__ = ["check_repeatable", "runs_to_repeat"]
 

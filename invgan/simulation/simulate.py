@@ -17,11 +17,11 @@ from invgan.execution.calls import check_call
 from invgan.problem import Problem
 from invgan.samples import Simulations
 from invgan.simulation.draws import Design, Draws
-from invgan.simulation.evaluate import Progress, attempted, observed, own_outputs
 from invgan.simulation.failures import check_failures, failed_among, failed_rows, sorted_out
 from invgan.simulation.filling import Filling, about, identity
 from invgan.simulation.raw import kept_problem, raw_width, summarised_rows
 from invgan.simulation.running import call_size, longest
+from invgan.simulation.runs import Progress, attempted, observed, own_outputs
 
 __all__ = ["fill_store", "simulate"]
 

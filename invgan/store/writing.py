@@ -70,6 +70,13 @@ class Writer:
         kept = {row: text for row, text in found.messages.items() if not waiting[row]}
         return replace(found, status=status, messages=kept)
 
+    def batches(self) -> Iterator[Batch]:
+        """All batches in order, where every row has come."""
+        for k in range(-(-len(self.status) // self._columns.batch) if self._columns else 0):
+            if (found := self.read(k)) is None:
+                raise InputError(f"a file of {self.folder} was lost as it was written: run again")
+            yield found
+
     def wait_again(self, longest: float) -> None:
         """Let rows wait again that were stopped before they had this many seconds."""
         late = np.flatnonzero(self.status == code_of("timed out"))
