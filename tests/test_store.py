@@ -326,6 +326,39 @@ def test_a_run_that_was_killed_goes_on_to_the_same_result(store):
     assert_same(run, simulate(problem, 30_000, seed=4))
 
 
+PROGRAM = """\
+#!/bin/sh
+echo "$1" >> "$2/calls"
+[ $(wc -l < "$2/calls") -lt 40 ] || { echo $$ > "$2/waits"; exec sleep 600; }
+sleep 0.05
+echo "y $1"
+"""
+
+
+def test_a_run_that_is_told_to_end_keeps_what_it_has_and_ends_its_program(tmp_path):
+    """As batch systems do when the time is up (SIGTERM); half a second of work may be lost."""
+    (tmp_path / "flow.sh").write_text(PROGRAM)
+    (tmp_path / "flow.sh").chmod(0o755)
+    (tmp_path / "config.yml").write_text(
+        'problem:\n  model: {command: [./flow.sh, "{a}", "{here}"]}\n'
+        "  prior: {a: {uniform: [0, 1]}}\n  observations: {y: {normal: [0.5, 0.1]}}\n"
+        "simulate: {n: 100}\n"
+    )
+    out, waits = tmp_path / "out", tmp_path / "waits"
+    solve = [sys.executable, "-m", "invgan", "simulate", tmp_path / "config.yml", "--out", out]
+    run = subprocess.Popen(solve, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not waits.exists() or not waits.read_text().strip():
+        assert run.poll() is None, run.communicate()
+        time.sleep(0.01)
+    run.send_signal(signal.SIGTERM)
+    _, said = run.communicate()
+    assert run.returncode == 143, said
+    assert said.splitlines()[-1].startswith("invgan: stopped; config.yml, simulations kept in ")
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(waits.read_text()), 0)
+    assert len(Stored(out / "simulations")) >= 20
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", ["serial", "process:2"])
 def test_thirty_kills_lose_nothing_that_was_finished(store, workers):

@@ -1,8 +1,8 @@
 """The command line: read a configuration, call the pipeline, print what came out.
 
 Exit codes: 0 solved and consistent; 2 something in the input is not usable; 3 solved, but the
-answer is not consistent with the observations; 130 stopped by Ctrl-C. Heavy packages are imported
-inside the commands, so that ``invgan --help`` answers at once.
+answer is not consistent with the observations; 130 stopped by Ctrl-C, 143 by SIGTERM. Heavy
+packages are imported inside the commands, so that ``invgan --help`` answers at once.
 """
 
 from __future__ import annotations

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -34,6 +36,7 @@ class Code(IntEnum):
     BAD_INPUT = 2
     NOT_CONSISTENT = 3
     STOPPED = 130
+    TERMINATED = 143
 
 
 def exit_code(validation: Validation) -> int:
@@ -101,9 +104,11 @@ def answering(debug: bool = False, out: Path | None = None, again: str = _AGAIN)
         again: what goes on from there.
     """
     try:
-        yield
+        with _ending_in_order():
+            yield
     except KeyboardInterrupt as error:
-        _leave(error, Code.STOPPED, f"stopped{_left(out, again)}", debug)
+        code = Code.TERMINATED if isinstance(error, _Terminated) else Code.STOPPED
+        _leave(error, code, f"stopped{_left(out, again)}", debug)
     except CorrectionError as error:
         _leave(error, Code.NOT_CONSISTENT, str(error), debug)
     except InvganError as error:
@@ -121,6 +126,27 @@ def answering(debug: bool = False, out: Path | None = None, again: str = _AGAIN)
             raise
         smaller = "ask for less (simulate.n, simulate.chunk, train.batch_size, sample.n)"
         _leave(error, Code.BAD_INPUT, f"out of memory: {smaller}{_left(out, again)}", debug)
+
+
+class _Terminated(KeyboardInterrupt):
+    """The process was told to end (SIGTERM), as batch systems do when the time is up."""
+
+
+@contextmanager
+def _ending_in_order() -> Iterator[None]:
+    """Take SIGTERM as Ctrl-C: what has come is kept, and what was started ends too."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: object) -> NoReturn:
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _leave(error: BaseException, code: Code, message: str, debug: bool) -> NoReturn:
