@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from invgan.arguments import check_kinds, seeds_from, whole
 from invgan.calibration.draws import conditions
 from invgan.errors import CorrectionError, InputError
+from invgan.ground import own_ground
 from invgan.matching import matched
 from invgan.observations import Law, Table
 from invgan.problem import Problem
@@ -43,6 +44,7 @@ _MOST_COLUMNS, _TOLD = 20, 0.999
 _NEIGHBOURS, _DETERMINED = 4, 0.1
 
 
+@own_ground()
 def push_forward(
     problem: Problem,
     samples: Samples,
@@ -90,6 +92,7 @@ def push_forward(
     )
 
 
+@own_ground()
 def correct(
     problem: Problem,
     samples: Samples,

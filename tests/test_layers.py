@@ -22,7 +22,7 @@ FLOORS = [
     {"noise", "own_prior", "structure", "resampling", "models", "health"},
     {"drawn", "fields", "observations", "samples", "settings", "validation", "monotone", "fitting"},
     {"arguments", "priors", "execution", "tables"},
-    {"files", "errors", "frames"},
+    {"files", "errors", "frames", "ground"},
     {"mapped"},
 ]
 DOORS = {

@@ -6,10 +6,12 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 from scipy import stats
 
+from invgan import plots
 from invgan.calibration import calibrate
 from invgan.errors import InputError
 from invgan.priors import Prior
@@ -384,6 +386,20 @@ def test_figures_of_an_earlier_run_do_not_stay(tmp_path):
     unwalked = replace(before.baseline, chain=None, chain_log_prob=None)
     write_report(replace(before, history=(), baseline=unwalked), tmp_path)
     assert {path.stem for path in (tmp_path / "figures").iterdir()} == {"figure6", "corner"}
+
+
+def test_figures_do_not_depend_on_the_style_that_a_model_sets(tmp_path, monkeypatch):
+    seen, save = [], plots.save_png
+
+    def noting(figure, path):
+        seen.append((mpl.rcParams["font.size"], mpl.rcParams["text.usetex"]))
+        save(figure, path)
+
+    monkeypatch.setattr(plots, "save_png", noting)
+    with mpl.rc_context({"font.size": 30, "text.usetex": True}):
+        write_report(_findings(), tmp_path)
+        assert mpl.rcParams["font.size"] == 30
+    assert set(seen) == {(10.0, False)}
 
 
 def test_the_same_findings_give_the_same_report(tmp_path):

@@ -23,6 +23,7 @@ from invgan.calibration.regions import (
     neighbour_ranks,
     others,
 )
+from invgan.ground import own_ground
 
 __all__ = ["NEIGHBOUR", "NOMINAL", "Calibration", "calibrate"]
 
@@ -129,6 +130,7 @@ class Calibration:
         }
 
 
+@own_ground()
 def calibrate(
     drawer: Drawer,
     x: Array,

@@ -9,6 +9,7 @@ import numpy as np
 
 from invgan.arguments import check_kinds, whole
 from invgan.checks.levels import evenly
+from invgan.ground import own_ground
 from invgan.metrics import c2st, wasserstein
 from invgan.samples import Samples
 from invgan.validation import Validation
@@ -19,6 +20,7 @@ _C2ST, _MOVED = "C2ST in x", "largest Wasserstein-1 in x / sd"
 _APART, _FAR = 0.65, 0.25
 
 
+@own_ground()
 def compare(a: Samples, b: Samples, *, seed: int = 0) -> dict[str, float]:
     """Two answers side by side: how far apart, and what each cost.
 

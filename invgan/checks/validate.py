@@ -25,6 +25,7 @@ from invgan.checks import consistency, population, posterior
 from invgan.checks.fields import by_quantities
 from invgan.checks.levels import effective, evenly
 from invgan.errors import InputError
+from invgan.ground import own_ground
 from invgan.health import Health, summary
 from invgan.predictability import explained
 from invgan.problem import Problem
@@ -44,6 +45,7 @@ _NO_ANSWER = (
 )  # fmt: skip
 
 
+@own_ground()
 def validate(
     problem: Problem,
     samples: Samples,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from invgan.arguments import check_kinds, seeds_from, whole
 from invgan.calibration import Drawer
 from invgan.gan.inverse import Inverse
+from invgan.ground import own_ground
 from invgan.observations import Observations, Table, as_observations
 from invgan.problem import in_order, unnamed
 from invgan.samples import Samples
@@ -24,6 +25,7 @@ Array = NDArray[np.float64]
 Progress = Callable[[int, int], None]
 
 
+@own_ground()
 def sample(
     inverse: Inverse,
     observations: Any,

@@ -26,6 +26,7 @@ from invgan.gan.member import Member, log_mean
 from invgan.gan.rows import output_rows
 from invgan.gan.stored import KIND, description, networks, rebuilt
 from invgan.gan.weigher import Weigher
+from invgan.ground import own_ground
 from invgan.health import Health
 from invgan.scaling import OutputScaling, ParameterScaling
 from invgan.settings import TrainConfig
@@ -109,6 +110,7 @@ class Inverse:
         y = output_rows(y, self.outputs, len(self.low))
         return np.asarray(np.all(~((y < self.low) | (y > self.high)), axis=1))
 
+    @own_ground()
     @torch.no_grad()
     def draw(
         self,
@@ -169,6 +171,7 @@ class Inverse:
             e[rows] = member.draw(y[rows], rng, code)
         return self.parameters.to_parameters(to_array(e))
 
+    @own_ground()
     def log_prob(self, x: Array, y: Array, *, seed: int = 0) -> Array:
         """Log-density of x given y, minus infinity outside the bounds; shape (n,).
 
@@ -196,10 +199,12 @@ class Inverse:
         x, y = self._matched(x, y)
         return self._log_density(aimed, x, y) - self._log_mass(weigher, y, seed)
 
+    @own_ground()
     def log_prob_of_heads(self, x: Array, y: Array) -> Array:
         """The same by the heads alone, also where a likelihood weighs their draws; shape (n,)."""
         return self._log_density(self._of_heads, *self._matched(x, y))
 
+    @own_ground()
     def log_ratio(self, x: Array, y: Array) -> Array:
         """Log of p(x given y) / q(x) by the heads, but for a function of x; shape (n,).
 
@@ -258,6 +263,7 @@ class Inverse:
         rng = generator_on(self._device, whole("seed", seed, least=0))
         return to_array(weigher.log_mass(self.members, scores, rng))[which.ravel()]
 
+    @own_ground()
     def residuals(self, x: Array, y: Array, *, seed: int = 0) -> tuple[Array, Array]:
         """Outputs of the model and those that the learnt likelihood expects, as its residuals.
 
@@ -286,6 +292,7 @@ class Inverse:
         seen, expected = residuals(self.weigher, e, scores, rng)
         return to_array(seen), to_array(expected)
 
+    @own_ground()
     @torch.no_grad()
     def embed(self, y: Array) -> Array:
         """Summaries (n, S) of outputs y (n, L) by the first member's embedding."""
@@ -312,6 +319,7 @@ class Inverse:
         KIND.save(path, networks(self.members, self.weigher), description(self))
 
     @classmethod
+    @own_ground()
     def load(cls, path: str | Path, *, device: str = "auto") -> Self:
         """Read what `save` wrote, onto a device.
 

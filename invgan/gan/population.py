@@ -20,6 +20,7 @@ from invgan.errors import InputError
 from invgan.gan.artefact import Kind
 from invgan.gan.device import choose_device, generator_on, to_array
 from invgan.gan.networks import Generator
+from invgan.ground import own_ground
 from invgan.samples import Samples
 from invgan.scaling import ParameterScaling
 
@@ -112,6 +113,7 @@ class PopulationGenerator:
         """The same generator on another device (this one is moved)."""
         return replace(self, generator=self.generator.to(choose_device(device)))
 
+    @own_ground()
     @torch.no_grad()
     def sample(
         self, n: int = 20_000, *, seed: int = 0, progress: Progress | None = None
@@ -160,6 +162,7 @@ class PopulationGenerator:
         _KIND.save(path, self.generator, data)
 
     @classmethod
+    @own_ground()
     def load(cls, path: str | Path, *, device: str = "auto") -> Self:
         """Read what `save` wrote, onto a device.
 

@@ -58,6 +58,7 @@ from invgan.gan.surrogate import (
     pairs_for,
     surrogate_stage,
 )
+from invgan.ground import own_ground
 from invgan.observations import Observations, Table
 from invgan.problem import Problem
 from invgan.samples import Simulations
@@ -85,6 +86,7 @@ class Block:
     observations: Observations
 
 
+@own_ground()
 def train_rgan(
     problem: Problem,
     simulations: Simulations,

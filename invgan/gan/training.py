@@ -45,6 +45,7 @@ from invgan.gan.networks import check_networks, fitted
 from invgan.gan.pairing import check_simulations, material, region, under_noise
 from invgan.gan.stage import Watch
 from invgan.gan.weighing import MOST_OUTPUTS, MOST_PARAMETERS, MOST_REPEATS, Scales
+from invgan.ground import own_ground
 from invgan.mapped import folder_of, on_disk
 from invgan.priors import CutPrior
 from invgan.problem import Problem
@@ -63,6 +64,7 @@ _PRIOR_DRAWS = 100_000
 _PASSES, _MOST_STEPS = 60, 20_000
 
 
+@own_ground()
 def train(
     problem: Problem,
     simulations: Simulations,

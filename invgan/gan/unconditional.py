@@ -28,6 +28,7 @@ from invgan.gan.device import choose_device, few_threads, generator_on, to_array
 from invgan.gan.game import GameStage
 from invgan.gan.networks import Generator, build_generator
 from invgan.gan.stage import Pairs, Plan, Watch, run_stage
+from invgan.ground import own_ground
 from invgan.settings import TrainConfig
 
 __all__ = ["TableGenerator", "fit_generator", "load_generator"]
@@ -61,6 +62,7 @@ class TableGenerator:
     history: list[dict[str, Any]] = field(default_factory=list)
     info: dict[str, Any] = field(default_factory=dict)
 
+    @own_ground()
     @torch.no_grad()
     def draw(self, n: int, *, seed: int = 0, code: int | None = None) -> Array:
         """Draw n rows, shape (n, D).
@@ -96,6 +98,7 @@ class TableGenerator:
         _KIND.save(path, self.generator, description)
 
 
+@own_ground()
 def load_generator(path: str | Path, *, device: str = "auto") -> TableGenerator:
     """Read what `TableGenerator.save` wrote, onto a device.
 
@@ -123,6 +126,7 @@ def load_generator(path: str | Path, *, device: str = "auto") -> TableGenerator:
     return _KIND.load(path, place, rebuild)
 
 
+@own_ground()
 def fit_generator(
     table: ArrayLike,
     config: TrainConfig | None = None,

@@ -22,6 +22,7 @@ from invgan.correction import correct, push_forward
 from invgan.errors import CorrectionError, InputError
 from invgan.gan import sample, train
 from invgan.gan.rgan import Block, RganConfig, train_rgan
+from invgan.ground import own_ground
 from invgan.intervention.coupling import Coupling, couple, matched, population_simulations
 from invgan.intervention.design import POPULATIONS, Intervention
 from invgan.intervention.judgement import judge
@@ -73,6 +74,7 @@ class InterventionSolution:
         )  # fmt: skip
 
 
+@own_ground()
 def solve_intervention(
     intervention: Intervention,
     simulations: Simulations | None = None,

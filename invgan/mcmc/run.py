@@ -14,6 +14,7 @@ from invgan.arguments import check_kinds, seeds_from, whole
 from invgan.density import fit_density, observed_log_prob
 from invgan.errors import InputError
 from invgan.files import digest
+from invgan.ground import own_ground
 from invgan.mcmc.chains import diagnose
 from invgan.mcmc.ensemble import run_ensemble, start_among
 from invgan.mcmc.journal import Journal
@@ -35,6 +36,7 @@ _ROWS = 2000
 _MOST_NUMBERS = 2**23
 
 
+@own_ground()
 def run_mcmc(
     problem: Problem,
     simulations: Simulations,

@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 
 from invgan.arguments import whole
 from invgan.errors import CorrectionError, InputError
+from invgan.ground import own_ground
 from invgan.mixing.agreement import Agreement, agreement
 from invgan.mixing.between import MOST_OUTPUTS
 from invgan.mixing.draws import draw
@@ -169,6 +170,7 @@ class _Bench:
         return _Round(mixture, x[good], y[good], distinct, found)
 
 
+@own_ground()
 def iterate(
     problem: Problem,
     inverse: Likelihood,

@@ -15,7 +15,7 @@ from invgan.plots.figure6 import plot_figure6
 from invgan.plots.history import LEAST_DIVERGENCE, plot_history
 from invgan.plots.pairs import MAX_CORNER, plot_corner
 from invgan.plots.pushforward import MAX_OUTPUTS, plot_pushforward
-from invgan.plots.style import DPI, save_png
+from invgan.plots.style import DPI, own_style, save_png
 from invgan.plots.surface import Surface, interpolate
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "Figure",
     "Surface",
     "interpolate",
+    "own_style",
     "plot_answer",
     "plot_calibration",
     "plot_chain",

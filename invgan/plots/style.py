@@ -6,8 +6,10 @@ Ito, which colour-blind readers can tell apart.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 
+from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
@@ -23,6 +25,7 @@ __all__ = [
     "layout",
     "legend_above",
     "legend_below",
+    "own_style",
     "panels",
     "plain_text",
     "save_png",
@@ -32,6 +35,11 @@ DPI = 150
 """Dots per inch of the PNG files."""
 
 ANSWER, BASELINE, OBSERVED, PRIOR = "#0072B2", "#D55E00", "#404040", "#8C8C8C"
+
+
+def own_style() -> AbstractContextManager[None]:
+    """Let the figures inside look as designed, whatever a model's file has set of matplotlib."""
+    return style.context("default")
 
 
 def save_png(figure: Figure, path: str | Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from invgan.errors import InputError
 from invgan.files import write_text
+from invgan.plots import own_style
 from invgan.report.figures import figures, save_figures
 from invgan.report.findings import Findings
 from invgan.report.page import page
@@ -31,7 +32,8 @@ def write_report(findings: Findings, out: str | Path) -> Path:
     folder = Path(out)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"the report goes into a folder; {str(out)!r} is a file, name another")
-    images = save_figures(figures(findings), folder / "figures")
+    with own_style():
+        images = save_figures(figures(findings), folder / "figures")
     found = results(findings)
     write_text(folder / "results.json", json.dumps(found, indent=2, allow_nan=False) + "\n")
     write_text(folder / "report.html", page(findings, found, images))

@@ -15,6 +15,7 @@ from invgan.execution.calls import BLOCK, Caller, called_with
 from invgan.execution.crew import crew_of
 from invgan.execution.executors import dask_executor, outcomes_on, places
 from invgan.execution.tasks import Tasks
+from invgan.ground import theirs
 from invgan.problem import Problem, unnamed
 
 __all__ = ["call_size", "caller_of", "longest", "outcomes"]
@@ -102,7 +103,8 @@ def _serial(caller: Caller, pieces: Iterable[Piece], total: int, seed: int) -> I
     tasks = _tasks(caller, pieces, total, 1)
     while task := tasks.take():
         for piece in task:
-            outcome = attempt(caller, piece, seed)
+            with theirs():
+                outcome = attempt(caller, piece, seed)
             tasks.learn(outcome)
             yield outcome
 
