@@ -17,7 +17,7 @@ from invgan.config import Settings, plain
 from invgan.errors import InputError
 from invgan.fingerprints import fingerprints
 from invgan.folder import Folder, Verdicts
-from invgan.gan import Inverse, PopulationGenerator, choose_device
+from invgan.gan import Inverse, PopulationGenerator, check_enough, choose_device
 from invgan.ground import own_ground
 from invgan.predictability import check_predictability
 from invgan.problem import Problem
@@ -177,6 +177,8 @@ class Run:
                 it is.
         """
         choose_device(self._work.device)
+        if self._given is None:
+            check_enough(self.settings.simulate.n)
         if not self._overwrite:
             self._found("train")
             self._found("sample")

@@ -420,6 +420,14 @@ def test_a_rehearsal_finds_a_training_that_does_not_fit(
     assert said in one_sentence(solve(config, "--dry-run"), 2)
 
 
+def test_a_rehearsal_finds_too_few_simulations_to_train_on(config: Path) -> None:
+    text = config.read_text(encoding="utf-8")
+    config.write_text(text.replace("n: 2000", "n: 50"), encoding="utf-8")
+    assert "50 simulations are too few to train on" in one_sentence(solve(config, "--dry-run"), 2)
+    simulated = invgan("simulate", config, "--out", config.parent / "runs", "--dry-run")
+    assert simulated.exit_code == 0
+
+
 def test_a_rehearsal_finds_a_file_in_the_place_of_the_folder(config: Path) -> None:
     said = one_sentence(invgan("solve", config, "--out", config, "--dry-run"), 2)
     assert "is a file; name a folder (--out) for the run" in said

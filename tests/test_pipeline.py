@@ -391,6 +391,18 @@ def test_a_game_that_failed_is_named_in_the_verdict(problem: ig.Problem, tmp_pat
     assert "the history of the game that the generator was kept from says" in page
 
 
+def test_too_few_simulations_are_refused_before_the_model_runs(
+    problem: ig.Problem, counted: Counted, tmp_path: Path
+) -> None:
+    few = settings().model_copy(update={"simulate": SimulateConfig(n=60)})
+    with pytest.raises(InputError, match="60 simulations are too few to train on; use 100"):
+        run(problem, tmp_path, settings=few).solve()
+    assert counted.rows == 0
+    assert len(run(problem, tmp_path, settings=few).simulate()) == 60
+    with pytest.raises(InputError, match="too few to train on"):
+        run(problem, tmp_path, settings=few).train()
+
+
 def test_too_few_walkers_are_refused_before_the_model_runs(
     problem: ig.Problem, tmp_path: Path
 ) -> None:

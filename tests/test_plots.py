@@ -215,6 +215,17 @@ def test_contours_are_drawn_with_the_observed_marks():
     assert "out = 0.5" in words, "99 lies outside the model's range and has no contour"
 
 
+@pytest.mark.parametrize("size", [1e-300, 250.0, 1e300])
+def test_contours_of_outputs_of_any_size(size):
+    x, y = _paraboloid()
+    surface = plots.interpolate(x, y * size, "y", (0.5 * size,))
+    surface.y[:3, :3] = 1e6 * size
+    figure = _drawn(plots.plot_answer(x[:100], _names(2), surface, x))
+    told = {float(text.get_text()) / size for text in figure.axes[0].texts}
+    assert told
+    assert np.abs(list(told)).max() <= np.quantile(y, 0.95)
+
+
 def test_a_constant_output_has_no_contours_but_is_drawn():
     x, y = _paraboloid()
     _drawn(plots.plot_answer(x, _names(2), plots.interpolate(x, 0 * y, "y"), x))

@@ -211,7 +211,7 @@ def list_gallery() -> None:
 
 def _rehearse(stage: str, problem: Problem, config: Config, options: _Options) -> int:
     """Run the model a few times and say what a stage would do."""
-    from invgan.gan import choose_device  # noqa: PLC0415
+    from invgan.gan import check_enough, choose_device  # noqa: PLC0415
     from invgan.mcmc import suitable_walkers  # noqa: PLC0415
     from invgan.simulation import check_repeatable, simulate  # noqa: PLC0415
     from invgan.stages import Work  # noqa: PLC0415
@@ -221,6 +221,7 @@ def _rehearse(stage: str, problem: Problem, config: Config, options: _Options) -
         raise InputError(f"{options.out} is a file; name a folder (--out) for the run")
     if stage != "simulate":
         choose_device(config.device)
+        check_enough(config.simulate.n)
     few = simulate(problem, 20, seed=config.seed, max_failures=1.0)
     check_repeatable(problem, seed=config.seed)
     seconds = few.info["seconds"]

@@ -7,6 +7,7 @@ game without conditions (`fit_generator`), which learns a table.
 from invgan.gan.device import choose_device
 from invgan.gan.drawing import sample
 from invgan.gan.inverse import Inverse
+from invgan.gan.pairing import check_enough
 from invgan.gan.population import PopulationGenerator, RganConfig
 from invgan.gan.rgan import train_rgan
 from invgan.gan.training import check_training, train
@@ -17,6 +18,7 @@ __all__ = [
     "PopulationGenerator",
     "RganConfig",
     "TableGenerator",
+    "check_enough",
     "check_training",
     "choose_device",
     "fit_generator",

@@ -42,7 +42,7 @@ from invgan.settings import TrainConfig
 from invgan.simulation import measure
 from invgan.structure import column_groups, thin_sets
 
-__all__ = ["Material", "check_simulations", "material", "region", "under_noise"]
+__all__ = ["Material", "check_enough", "check_simulations", "material", "region", "under_noise"]
 
 Array = NDArray[np.float64]
 
@@ -71,6 +71,18 @@ class Material:
     copies: int = 1
 
 
+def check_enough(n: int) -> None:
+    """Refuse too few simulations to learn from.
+
+    Raises:
+        InputError: there are fewer than a hundred.
+    """
+    if n < _FEWEST_SIMULATIONS:
+        raise InputError(
+            f"{n} simulations are too few to train on; use {_FEWEST_SIMULATIONS} or more"
+        )
+
+
 def check_simulations(problem: Problem, simulations: Simulations) -> None:
     """Refuse simulations that are another problem's, or too few to learn from.
 
@@ -79,11 +91,7 @@ def check_simulations(problem: Problem, simulations: Simulations) -> None:
             drawn from another prior or their outputs measured with another noise.
     """
     problem.check_names("simulations", simulations.names, simulations.outputs)
-    if len(simulations) < _FEWEST_SIMULATIONS:
-        raise InputError(
-            f"{len(simulations)} simulations are too few to train on; "
-            f"use {_FEWEST_SIMULATIONS} or more"
-        )
+    check_enough(len(simulations))
     info = simulations.info
     # The rows of several rounds are draws of priors that were cut, and are checked as they come.
     if "rounds" not in info:

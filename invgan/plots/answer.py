@@ -93,13 +93,22 @@ def _draw_contours(axes: Axes, surface: Surface) -> None:
     levels = np.unique([float(f"{value:.2g}") for value in quantiles])
     if len(levels) < 2:
         return
-    grid = surface.x1, surface.x2, np.ma.masked_invalid(surface.y)
+    # Matplotlib's arithmetic ends before that of numbers does.
+    unit = float(np.abs(levels).max())
+    levels, heights = levels / unit, surface.y / unit
+    beyond = np.ptp(levels)
+    shaded = np.clip(heights, levels[0] - beyond, levels[-1] + beyond)
+    side = surface.x1, surface.x2
     shades = BoundaryNorm(levels, 256, extend="both")
-    axes.contourf(*grid, levels, norm=shades, cmap="Greys", alpha=0.18, zorder=0, extend="both")
+    axes.contourf(
+        *side, np.ma.masked_invalid(shaded), levels, norm=shades, cmap="Greys", alpha=0.18,
+        zorder=0, extend="both",
+    )  # fmt: skip
+    grid = *side, np.ma.masked_invalid(heights)
     lines = axes.contour(*grid, levels, colors=PRIOR, linewidths=0.5, zorder=1)
-    axes.clabel(lines, fontsize=6, fmt=lambda value: f"{value:g}")
+    axes.clabel(lines, fontsize=6, fmt=lambda value: f"{float(f'{value * unit:.2g}'):g}")
     marks = [mark for mark in surface.marks if known.min() < mark < known.max()]
     if marks:
-        axes.contour(*grid, marks, colors=OBSERVED, linewidths=1.4, zorder=4)
+        axes.contour(*grid, [m / unit for m in marks], colors=OBSERVED, linewidths=1.4, zorder=4)
         label = f"{plain_text(surface.output)} = {', '.join(f'{mark:.3g}' for mark in marks)}"
         axes.plot([], [], color=OBSERVED, lw=1.4, label=label)

@@ -75,7 +75,7 @@ class SimulateConfig(Section):
 class SampleConfig(Section):
     """Draws for the observations, and their correction."""
 
-    n: int = Field(default=20_000, ge=1, description="number of parameter draws in the answer")
+    n: int = Field(default=20_000, ge=20, description="number of parameter draws in the answer")
     correct: bool = Field(
         default=True,
         description="re-weight the draws to fit the data, and the prior given their outputs",
