@@ -71,8 +71,8 @@ def _residuals(y: Array, target: Array, names: list[str], cloud: Array) -> list[
         v = float(np.quantile(far, level) / spread) if level <= 1 else math.inf
         measures.append(
             Measure("residual", names[j], v, _RESIDUAL, bool(v <= _RESIDUAL),
-                    "90 % of draws are this near to the observation, in units of the prior's "
-                    "outputs")
+                    "90 % of draws are this near to the observation, in units of the "
+                    "simulated outputs")
         )  # fmt: skip
     return measures
 
