@@ -135,6 +135,7 @@ def likelihood_c2st(inverse: Inverse, problem: Problem, simulations: Simulations
     return figure
 
 
+@pytest.mark.slow
 def test_the_model_s_outputs_are_those_that_the_likelihood_expects(
     weighed: Inverse, problem: Problem, simulations: Simulations
 ) -> None:

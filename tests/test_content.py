@@ -179,6 +179,7 @@ def spread_of(weight: float) -> tuple[float, float]:
     return float(draws.std()), float(last[-1])
 
 
+@pytest.mark.slow
 def test_content_draws_all_draws_to_their_mean() -> None:
     """At the least content the spread is gone, and what is left is the posterior's own variance."""
     assert spread_of(0.0)[0] == pytest.approx(1.0, abs=0.15)

@@ -296,6 +296,7 @@ def test_every_kind_learns(settings: dict, cases, steps: int, most: float) -> No
     assert unexplained(settings, y, x, steps) < most
 
 
+@pytest.mark.slow
 def test_joint_likelihood_finds_the_posterior_of_sets_of_every_size() -> None:
     """k draws of N(m, 1) under the prior m ~ N(0, 1): the posterior is N(sum / (k + 1), 1/(k + 1)).
 

@@ -21,6 +21,7 @@ import invgan as ig
 from invgan.errors import InputError
 from invgan.fingerprints import fingerprints
 from invgan.gan import fits
+from invgan.gan.device import few_threads
 from invgan.gan.fits import Fit, Fitter, fitting, one_by_one
 from invgan.gan.member import build_estimator
 from invgan.gan.stage import Pairs, Plan
@@ -46,7 +47,7 @@ def three(plans: list[Plan]) -> list[Fit]:
 
 @pytest.fixture(scope="module")
 def fitter() -> Iterator[Fitter]:
-    with fitting(2) as both:
+    with few_threads(), fitting(2) as both:
         yield both
 
 
@@ -80,11 +81,12 @@ def test_what_a_fit_raises_is_raised(fitter: Fitter) -> None:
         fitter([some[0], broken])
 
 
-def test_pairs_on_the_disk_or_a_device_stay_here(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pairs_on_the_disk_or_a_device_stay_here(
+    fitter: Fitter, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(fits, "_packed", lambda fit: pytest.fail("nothing may be sent"))
     monkeypatch.setattr(fits, "_travels", lambda fit: False)
-    with fitting(2) as both:
-        assert both(three([Plan(60, 3, None)] * 3)) == one_by_one(three([Plan(60, 3, None)] * 3))
+    assert fitter(three([Plan(60, 3, None)] * 3)) == one_by_one(three([Plan(60, 3, None)] * 3))
 
 
 def test_how_many_processes_is_no_part_of_what_is_trained(sum_problem: Problem) -> None:

@@ -136,6 +136,7 @@ def test_the_seed_decides_and_numpys_global_generator_is_neither_read_nor_change
     assert not np.array_equal(first.x, run_mcmc(*linear, seed=4, **settings).x)
 
 
+@pytest.mark.slow
 def test_separate_parts_of_the_answer_get_their_shares():
     """The prior's mass of |a| near 2 is as large on the left as on the right of zero."""
     problem = Problem(lambda x: x[:, 0] ** 2, {"a": stats.uniform(-3, 9)}, stats.norm(4, 0.6))

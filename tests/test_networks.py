@@ -332,10 +332,10 @@ def moved(
 
 
 def networks_and_losses() -> list[object]:
-    """All of both; the network that takes longest with most losses only where there is time."""
+    """All of both; the networks that take longest with most losses only where there is time."""
     return [
         pytest.param(kind, loss, marks=pytest.mark.slow)
-        if kind == "dcgan" and loss not in ("relativistic", "wasserstein")
+        if kind in ("dcgan", "srgan") and loss not in ("relativistic", "wasserstein")
         else (kind, loss)
         for kind in GENERATORS
         for loss in LOSSES

@@ -23,7 +23,9 @@ pytestmark = pytest.mark.usefixtures("road_alone")
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
-SMALL = TrainConfig(head_steps=60, steps=40, evaluations=1, hidden=32, members=1, likelihood=False)
+SMALL = TrainConfig(
+    head="linear", head_steps=60, steps=40, evaluations=1, hidden=32, members=1, likelihood=False
+)
 
 
 FURTHER = "\n## Going further\n"

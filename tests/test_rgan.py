@@ -114,6 +114,7 @@ def test_the_regression_learns_a_smooth_model(wavy) -> None:
     assert before > 0.5
 
 
+@pytest.mark.slow
 def test_the_flow_draws_the_noise_of_a_stochastic_model() -> None:
     """t = e + (0.2 + 0.2 [e > 0]) N(0, 1): mean and spread on either side."""
     rng = np.random.default_rng(1)

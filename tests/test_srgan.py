@@ -332,11 +332,11 @@ def test_a_saved_inverse_draws_the_same_fields(won: Inverse, tmp_path: Path) -> 
 
 def test_a_seed_is_a_game() -> None:
     pairs = Pairs(normal(200, 64), normal(200, 4, seed=1))
-    config = TrainConfig(hidden=8, batch_size=32, steps=6, network=form())
+    config = TrainConfig(hidden=8, batch_size=32, steps=3, network=form())
     weights = []
     for seed in (0, 0, 1):
         game = GameStage(pairs, pairs, config, rng(seed))
-        for step in range(6):
+        for step in range(3):
             game.step(step, False)
         weights.append(torch.cat([p.detach().flatten() for p in game.kept.parameters()]))
     assert torch.equal(weights[0], weights[1])
