@@ -701,7 +701,8 @@ def test_values_that_repeat_far_from_the_observations_take_no_check_away() -> No
     for rows, told in ((y[:1500], True), (np.vstack([y[:1500], [[0, 0]]]), False)):
         problem = Problem(model, prior, rows)
         simulations = simulate(problem, 8000, seed=1)
-        found = validate(problem, draws(x[1500:]), simulations=simulations, seed=1)
+        answer = dataclasses.replace(draws(x[1500:]), outputs=problem.outputs)
+        found = validate(problem, answer, simulations=simulations, seed=1)
         assert found.verdict == "consistent", found.reasons
         mass = [m for m in found.measures if m.name == "explained mass"]
         assert bool(mass) == told
