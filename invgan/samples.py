@@ -44,8 +44,8 @@ class Simulations:
         failed: parameters whose simulation failed, shape (n_failed, D).
         info: figures for the report: seed, seconds, model_evaluations.
         failures: how each of them failed, shape (n_failed,), with the fields kind (``"raised"``,
-            ``"timed out"``, ``"not finite"`` or ``"worker died"``), message and seconds; by
-            default not finite.
+            ``"timed out"``, ``"not finite"``, ``"worker died"`` or ``"wrong outputs"``), message
+            and seconds; by default not finite.
         beyond: of several rounds, the rows outside the last region, which training learns from
             too; they are no draws of the prior that x are. None where there are hardly any.
         own: the model's own outputs, shape (n, L), where y has the noise of a measurement upon
@@ -217,7 +217,7 @@ def failure_records(rows: Iterable[tuple[str, str, float]]) -> Records:
     """Kind, message and seconds of failures as one structured array, messages cut to a line."""
     found = [(kind, message[:_LONGEST], seconds) for kind, message, seconds in rows]
     width = max((len(message) for _, message, _ in found), default=1)
-    kinds = [("kind", "U11"), ("message", f"U{max(width, 1)}"), ("seconds", "f8")]
+    kinds = [("kind", "U13"), ("message", f"U{max(width, 1)}"), ("seconds", "f8")]
     return np.array(found, dtype=kinds)
 
 

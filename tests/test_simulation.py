@@ -342,7 +342,7 @@ def test_a_row_without_its_outputs_has_failed_and_spoils_no_other(lacking):
     assert len(found.failed) > 20
     assert np.array_equal(found.failed[:, 0] > 0.8, np.ones(len(found.failed), bool))
     assert found.x[:, 0].max() <= 0.8
-    assert set(found.failures["kind"]) == {"raised"}
+    assert set(found.failures["kind"]) == {"wrong outputs"}
     assert found.failures["message"][0].startswith("the model ")
     with pytest.raises(ModelError, match=r"\d+ of \d+ simulations failed"):
         simulate(problem, 300, seed=1, max_failures=0.01)

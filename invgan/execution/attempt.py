@@ -148,7 +148,7 @@ def _row_by_row(caller: Caller, piece: Piece, seed: int) -> Outcome:
             now = time.perf_counter()
             failures.append(Failure(row, error.kind, error.message, now - since))
         except ModelError as error:
-            failures.append(Failure(row, "raised", str(error), time.perf_counter() - since))
+            failures.append(Failure(row, "wrong outputs", str(error), time.perf_counter() - since))
         since = time.perf_counter()
     return Outcome(piece.start, piece.x, y, tuple(failures), since - started)
 

@@ -35,7 +35,7 @@ __all__ = [
 Array = NDArray[np.float64]
 
 BLOCK = 1024
-KINDS = ("raised", "timed out", "not finite", "worker died")
+KINDS = ("raised", "timed out", "not finite", "worker died", "wrong outputs")
 """How a row can fail."""
 
 _OF_ROW, _OF_PART = 0, 2

@@ -47,6 +47,7 @@ _VERBS = {
     "timed out": "timed out",
     "not finite": "not finite",
     "worker died": "ended their process",
+    "wrong outputs": "lacked their outputs",
 }
 
 

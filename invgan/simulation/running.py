@@ -137,12 +137,12 @@ def _hopeful(caller: Caller, found: Iterator[Outcome], total: int) -> Iterator[O
 def _check_hope(caller: Caller, failed: list[Outcome], total: int) -> None:
     """Give up after enough rows of which all failed."""
     failures = [failure for outcome in failed for failure in outcome.failures]
-    raised = all(failure.kind == "raised" for failure in failures)
+    raised = all(failure.kind in ("raised", "wrong outputs") for failure in failures)
     if len(failures) < min(TRIAL if raised else _HOPELESS, total):
         return
     first, x = failures[0], called_with(caller.names, failed[0].x[0])
     if raised:
-        if first.message.startswith("the model "):
+        if first.kind == "wrong outputs":
             raise ModelError(f"{first.message}; it was called with {x}")
         raise ModelError(f"the model raised {first.message[:-1]}, called with {x})")
     raise ModelError(
