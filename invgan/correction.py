@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from invgan.arguments import check_kinds, seeds_from, whole
 from invgan.calibration.draws import conditions
 from invgan.errors import CorrectionError, InputError
-from invgan.ground import own_ground
 from invgan.matching import matched
+from invgan.models.identity import while_working
 from invgan.observations import Law, Table
 from invgan.problem import Problem
 from invgan.ratio import Ratio, log_ratio
@@ -44,7 +44,7 @@ _MOST_COLUMNS, _TOLD = 20, 0.999
 _NEIGHBOURS, _DETERMINED = 4, 0.1
 
 
-@own_ground()
+@while_working()
 def push_forward(
     problem: Problem,
     samples: Samples,
@@ -92,7 +92,7 @@ def push_forward(
     )
 
 
-@own_ground()
+@while_working()
 def correct(
     problem: Problem,
     samples: Samples,

@@ -27,6 +27,7 @@ from invgan.models import (
     summarised,
     torch_model,
 )
+from invgan.models.identity import while_working
 from invgan.priors import Dirichlet, Prior
 from invgan.problem import Problem
 from invgan.samples import Simulations
@@ -505,14 +506,31 @@ def gained(x: np.ndarray) -> np.ndarray:
     return GAIN * x
 
 
-def test_a_function_of_python_is_followed_through_its_file(monkeypatch: Any) -> None:
-    def told() -> str:
-        return identity(lambda x: amplified(x)[:])
+def rates(t: float, u: Any, x: Any) -> Any:
+    return -gained(u)
 
-    first = told()
-    assert told() == first
+
+def test_a_function_of_python_is_followed_through_its_file(monkeypatch: Any) -> None:
+    models = [amplified, partial(amplified), ode_model(rates, [1.0], [1.0]), torch_model(amplified)]
+    before = [identity(model) for model in models]
+    assert [identity(model) for model in models] == before
     monkeypatch.setattr(sys.modules[__name__], "GAIN", 3.0)
-    assert told() != first
+    assert all(identity(model) != told for model, told in zip(models, before, strict=True))
+    monkeypatch.setattr(sys.modules[__name__], "GAIN", 2.0)
+    assert [identity(model) for model in models] == before
+
+
+def test_what_a_model_changes_of_itself_at_work_is_no_other_model() -> None:
+    counting = Counting(2.0)
+    first = identity(counting)
+    with while_working():
+        counting(np.ones((1, 1)))
+        with while_working():
+            assert identity(counting) == first
+    assert counting.calls == 1
+    assert identity(counting) == first
+    counting.k = 3.0
+    assert identity(counting) != first
 
 
 def test_a_function_is_the_same_in_every_process(tmp_path: Path) -> None:

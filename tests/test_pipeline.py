@@ -1,12 +1,11 @@
 """The whole run: its folder, resumption, refusals, and both questions."""
 
 import json
-import math
 import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -52,14 +51,11 @@ class Counted:
 
     def __init__(self) -> None:
         self.rows = 0
-        self.last: float = math.inf
         self.broken: type[BaseException] | None = None
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         if self.broken is not None:
             raise self.broken("on purpose")
-        if self.rows + len(x) > self.last:
-            raise KeyboardInterrupt
         self.rows += len(x)
         return add(x)
 
@@ -102,6 +98,19 @@ def run(problem: ig.Problem, out: Path | None, **more: Any) -> Run:
     return Run(problem, chosen, out, seed=1, device="cpu", **more)
 
 
+def stopping(title: str, after: int) -> Any:
+    """A progress that presses Ctrl-C in a stage."""
+
+    def advance(done: int, total: int) -> None:
+        if done > after:
+            raise KeyboardInterrupt
+
+    def shown(stage: str) -> Any:
+        return nullcontext(advance if stage == title else lambda done, total: None)
+
+    return shown
+
+
 def test_a_run_leaves_everything_in_its_folder(whole: tuple[Path, ig.Solution, int]) -> None:
     out, solution, rows = whole
     assert {path.name for path in out.iterdir()} == FILES
@@ -120,9 +129,8 @@ def test_a_run_leaves_everything_in_its_folder(whole: tuple[Path, ig.Solution, i
 def test_a_finished_run_is_taken_up_without_a_single_model_run(
     whole: tuple[Path, ig.Solution, int], folder: Path, problem: ig.Problem, counted: Counted
 ) -> None:
-    once_more = run(problem, folder)
-    counted.broken = RuntimeError
-    again = once_more.solve()
+    again = run(problem, folder).solve()
+    assert counted.rows == 0
     assert np.array_equal(whole[1].samples.x, again.samples.x)
     assert again.validation.verdict == whole[1].validation.verdict
     assert again.comparison == whole[1].comparison
@@ -170,12 +178,9 @@ def test_ctrl_c_among_the_runs_of_the_draws_loses_none_of_them(
     for name in LATER["train"]:
         (folder / name).unlink()
     piecewise = problem.on(Execution(chunk=100))
-    begun = run(piecewise, folder)
-    counted.last = 850
     with pytest.raises(KeyboardInterrupt):
-        begun.sample()
+        run(piecewise, folder, progress=stopping("sample", 700)).sample()
     assert counted.rows == 800
-    counted.last = math.inf
     found = run(piecewise, folder).sample()
     assert counted.rows == 1500
     assert np.array_equal(found.x, whole[1].samples.x)
@@ -197,6 +202,20 @@ def test_a_stage_that_is_made_anew_and_stopped_can_be_taken_up(
         path.name for path in folder.iterdir()
     }
     assert run(problem, folder, settings=longer).solve().validation.verdict
+
+
+def test_a_model_that_is_changed_in_between_is_another_and_one_that_counts_is_not(
+    tmp_path: Path,
+) -> None:
+    """As in a notebook, where a constant is changed and the function is not defined anew."""
+    counted = Counted()
+    problem = make_problem(counted)
+    assert run(problem, tmp_path).simulate().info["new_evaluations"] == 2000
+    assert counted.rows > 0
+    assert run(problem, tmp_path).simulate().info["new_evaluations"] == 0
+    counted.broken = RuntimeError
+    with pytest.raises(InputError, match="another model"):
+        run(problem, tmp_path).simulate()
 
 
 def test_a_baseline_that_is_switched_off_is_not_looked_for(
@@ -238,21 +257,8 @@ def test_a_model_may_change_the_working_directory(
 def test_ctrl_c_in_mid_training_keeps_what_is_done(
     whole: tuple[Path, ig.Solution, int], problem: ig.Problem, tmp_path: Path
 ) -> None:
-    class Stop:
-        def __init__(self, title: str) -> None:
-            self.title = title
-
-        def __enter__(self) -> Any:
-            return self.advance
-
-        def __exit__(self, *_: object) -> None: ...
-
-        def advance(self, done: int, total: int) -> None:
-            if self.title == "train" and done > 150:
-                raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        run(problem, tmp_path / "part", progress=Stop).solve()
+        run(problem, tmp_path / "part", progress=stopping("train", 150)).solve()
     left = {path.name for path in (tmp_path / "part").iterdir()}
     assert {"simulations", "checkpoint-0-linear-1.safetensors"} <= left
     resumed = run(problem, tmp_path / "part")

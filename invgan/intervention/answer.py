@@ -22,11 +22,11 @@ from invgan.correction import correct, push_forward
 from invgan.errors import CorrectionError, InputError
 from invgan.gan import sample, train
 from invgan.gan.rgan import Block, RganConfig, train_rgan
-from invgan.ground import own_ground
 from invgan.intervention.coupling import Coupling, couple, matched, population_simulations
 from invgan.intervention.design import POPULATIONS, Intervention
 from invgan.intervention.judgement import judge
 from invgan.intervention.projection import check_rows
+from invgan.models.identity import while_working
 from invgan.observations import Table
 from invgan.predictability import check_predictability
 from invgan.samples import Samples, Simulations
@@ -74,7 +74,7 @@ class InterventionSolution:
         )  # fmt: skip
 
 
-@own_ground()
+@while_working()
 def solve_intervention(
     intervention: Intervention,
     simulations: Simulations | None = None,

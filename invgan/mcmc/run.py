@@ -14,14 +14,13 @@ from invgan.arguments import check_kinds, seeds_from, whole
 from invgan.density import fit_density, observed_log_prob
 from invgan.errors import InputError
 from invgan.files import digest
-from invgan.ground import own_ground
 from invgan.mcmc.chains import diagnose
 from invgan.mcmc.ensemble import run_ensemble, start_among
 from invgan.mcmc.journal import Journal
 from invgan.mcmc.likelihood import likelihood_of
 from invgan.mcmc.target import Target, free_parameters
 from invgan.metrics import has_ties
-from invgan.models.identity import identity
+from invgan.models.identity import identity, while_working
 from invgan.observations import known_by
 from invgan.problem import Problem
 from invgan.samples import Samples, Simulations
@@ -36,7 +35,7 @@ _ROWS = 2000
 _MOST_NUMBERS = 2**23
 
 
-@own_ground()
+@while_working()
 def run_mcmc(
     problem: Problem,
     simulations: Simulations,

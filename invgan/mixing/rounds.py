@@ -35,7 +35,6 @@ from numpy.typing import NDArray
 
 from invgan.arguments import whole
 from invgan.errors import CorrectionError, InputError
-from invgan.ground import own_ground
 from invgan.mixing.agreement import Agreement, agreement
 from invgan.mixing.between import MOST_OUTPUTS
 from invgan.mixing.draws import draw
@@ -49,6 +48,7 @@ from invgan.mixing.evidence import (
     weigh,
 )
 from invgan.mixing.steps import Mixture, averaged, maximise
+from invgan.models.identity import while_working
 from invgan.problem import Problem
 from invgan.resampling import effective_share
 from invgan.samples import Samples
@@ -170,7 +170,7 @@ class _Bench:
         return _Round(mixture, x[good], y[good], distinct, found)
 
 
-@own_ground()
+@while_working()
 def iterate(
     problem: Problem,
     inverse: Likelihood,

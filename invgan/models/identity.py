@@ -13,7 +13,9 @@ import functools
 import hashlib
 import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import date, timedelta
 from numbers import Number
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
@@ -23,31 +25,60 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from invgan.ground import own_ground
 from invgan.models.lookups import members, reached
 
-__all__ = ["identity"]
+__all__ = ["identity", "while_working"]
 
 _DEEPEST = 6
 _WRAPPED = (staticmethod, classmethod, property)
 _WRITTEN = (bool, str, bytes, np.generic, Number, date, timedelta)
 _HOLDERS = {"argparse", "functools", "types"}
-_FIRST: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+_known: WeakKeyDictionary[Any, tuple[str, str]] = WeakKeyDictionary()
+"""The text of each model as it was of late, and its identity, which may be an earlier text."""
+
+_at_work: ContextVar[bool] = ContextVar("at_work", default=False)
 
 
 def identity(model: Any) -> str:
     """The text that tells a model from others.
 
-    It is that of the moment when the model was first asked, since many a model counts its calls.
+    What calls of the model change of it `while_working`, such as a count of them, is no part of it.
     """
     own = getattr(model, "identity", None)
     if isinstance(own, str):
         return own
     try:
-        if model not in _FIRST:
-            _FIRST[model] = _in_full(model)
-        return _FIRST[model]
+        late, first = _known.get(model, ("", ""))
+        if first and _at_work.get():
+            return first
+        text = _in_full(model)
+        _known[model] = text, first if text == late else text
+        return _known[model][1]
     except TypeError:  # what has no hash, or nothing weak can refer to
         return _in_full(model)
+
+
+@contextmanager
+def while_working() -> Iterator[None]:
+    """Let models that are run inside, or by a function so decorated, stay the models they were.
+
+    What the user changes of a model between two such times makes another of it. Work is done on
+    ground of our own.
+    """
+    if _at_work.get():
+        yield
+        return
+    for model in list(_known):
+        identity(model)
+    _at_work.set(True)
+    try:
+        with own_ground():
+            yield
+    finally:
+        _at_work.set(False)
+        for model, (_, first) in list(_known.items()):
+            _known[model] = _in_full(model), first
 
 
 def _in_full(model: Any) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -62,7 +62,22 @@ class OdeModel:
     atol: float
     most: int
     device: str
-    identity: str = field(repr=False)
+
+    @property
+    def identity(self) -> str:
+        """What the equations are."""
+        given = (self.rhs, self.initial, self.summary)
+        said = [identity(one) if callable(one) else one for one in given]
+        said += [
+            self.observed,
+            self.times,
+            self.start,
+            self.method,
+            self.rtol,
+            self.atol,
+            self.most,
+        ]
+        return f"ode_model {said}"
 
     def __call__(self, x: ArrayLike) -> dict[str, Any] | Array:
         """Outputs for each row of x.
@@ -207,11 +222,9 @@ def ode_model(
     names = None if states is None else tuple(map(str, states))
     first = initial if callable(initial) else _initial(initial, names)
     seen, looked = _times(times, start), _observe(observe, names)
-    given = [identity(rhs), identity(first) if callable(first) else first, seen, looked, start]
-    given += [None if summary is None else identity(summary), method, rtol, atol, most]
     return OdeModel(
         rhs, first, seen, names, looked, summary, float(start), method, float(rtol), float(atol),
-        int(most), device, f"ode_model {given}",
+        int(most), device,
     )  # fmt: skip
 
 

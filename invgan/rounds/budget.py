@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from invgan.arguments import seeds_from
 from invgan.errors import InputError
 from invgan.gan import Inverse, train
-from invgan.ground import own_ground
+from invgan.models.identity import while_working
 from invgan.predictability import check_predictability
 from invgan.priors import PriorLike
 from invgan.problem import Problem
@@ -55,7 +55,7 @@ _SEEDS = 4
 _HEAD_ALONE = {"steps": 0, "judge": False, "members": 1}
 
 
-@own_ground()
+@while_working()
 def solve_rounds(
     problem: Problem,
     simulating: SimulateConfig | None = None,
@@ -81,7 +81,7 @@ def solve_rounds(
     return confined(problem, simulations), simulations, inverse
 
 
-@own_ground()
+@while_working()
 def simulate_rounds(
     problem: Problem,
     simulating: SimulateConfig | None = None,

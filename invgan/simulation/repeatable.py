@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from invgan.errors import InputError
 from invgan.execution.calls import check_call
+from invgan.models.identity import while_working
 from invgan.problem import Problem
 from invgan.simulation.runs import run_model
 
@@ -22,6 +23,7 @@ def runs_to_repeat(problem: Problem) -> int:
     return 0 if problem.stochastic else 2 * _ROWS
 
 
+@while_working()
 def check_repeatable(problem: Problem, *, seed: int = 0) -> None:
     """Run a deterministic model twice on three draws of the prior.
 

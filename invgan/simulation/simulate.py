@@ -14,7 +14,7 @@ import numpy as np
 from invgan.arguments import check_kinds, seeds_from, whole
 from invgan.execution.attempt import Outcome
 from invgan.execution.calls import check_call
-from invgan.ground import own_ground
+from invgan.models.identity import while_working
 from invgan.problem import Problem
 from invgan.samples import Simulations
 from invgan.simulation.draws import Design, Draws
@@ -29,7 +29,7 @@ __all__ = ["fill_store", "simulate"]
 _FEWEST = 20
 
 
-@own_ground()
+@while_working()
 def simulate(
     problem: Problem,
     n: int = 100_000,
@@ -120,7 +120,7 @@ def simulate(
     return Simulations(x, y, problem.prior.names, problem.outputs, failed, info, records, own=own)
 
 
-@own_ground()
+@while_working()
 def fill_store(
     problem: Problem,
     store: str | Path,

@@ -24,7 +24,7 @@ from invgan.execution import Execution
 from invgan.files import digest
 from invgan.fingerprints import fingerprints
 from invgan.folder import Folder
-from invgan.ground import own_ground
+from invgan.models.identity import while_working
 from invgan.predictability import check_predictability
 from invgan.problem import Problem
 from invgan.samples import Simulations
@@ -45,7 +45,7 @@ Array = NDArray[np.float64]
 Advance = Callable[[int, int], None]
 
 
-@own_ground()
+@while_working()
 def sweep(
     problem: Problem,
     settings: Settings | None,
