@@ -66,18 +66,10 @@ class OdeModel:
     @property
     def identity(self) -> str:
         """What the equations are."""
-        given = (self.rhs, self.initial, self.summary)
-        said = [identity(one) if callable(one) else one for one in given]
-        said += [
-            self.observed,
-            self.times,
-            self.start,
-            self.method,
-            self.rtol,
-            self.atol,
-            self.most,
-        ]
-        return f"ode_model {said}"
+        parts = (self.rhs, self.initial, self.summary)
+        said = [identity(part) if callable(part) else part for part in parts]
+        said += [self.observed, self.times, self.start]
+        return f"ode_model {[*said, self.method, self.rtol, self.atol, self.most]}"
 
     def __call__(self, x: ArrayLike) -> dict[str, Any] | Array:
         """Outputs for each row of x.
