@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 import os
 import shutil
 import signal
@@ -23,10 +24,11 @@ from scipy import stats
 from invgan.cli import main
 from invgan.errors import InputError, ModelError
 from invgan.execution import Execution
-from invgan.models import summarised
+from invgan.models import Command, summarised
 from invgan.priors import Prior
 from invgan.problem import Problem
 from invgan.simulation import evaluate, fill_store, simulate
+from invgan.simulation.running import longest
 from invgan.store import Stored, disk, open_store
 from invgan.store.batches import Columns
 
@@ -124,6 +126,15 @@ def test_rows_that_ran_out_of_time_are_run_again_when_they_may_take_longer(store
     assert longer.info["new_evaluations"] == late
     assert_same(longer, simulate(Problem(models.both, PRIOR, TWO, vectorized=False), 20, seed=3))
     assert_same(open_store(store), longer)
+
+
+def test_a_program_s_own_limit_counts_too():
+    program = Command(["sleep", "{a}{b}"], ["a", "b"], timeout=3)
+    of_program = replace(ROWS, model=summarised(program, lambda y: y))
+    assert longest(ROWS) == math.inf
+    assert longest(of_program) == longest(replace(ROWS, model=program)) == 3
+    assert longest(of_program.on(Execution(timeout=2))) == 2
+    assert longest(of_program.on(Execution(timeout=4))) == 3
 
 
 def test_a_batch_that_failed_throughout_is_not_run_again(store):

@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from itertools import chain
+from typing import Any
 
 from invgan.errors import ModelError
 from invgan.execution import Execution
@@ -16,6 +17,7 @@ from invgan.execution.crew import crew_of
 from invgan.execution.executors import dask_executor, outcomes_on, places
 from invgan.execution.tasks import Tasks
 from invgan.ground import theirs
+from invgan.models import Command, RawOutputs, Summarised
 from invgan.problem import Problem, unnamed
 
 __all__ = ["call_size", "caller_of", "longest", "outcomes"]
@@ -43,8 +45,11 @@ def call_size(problem: Problem, n: int, chunk: int | None = None) -> int:
 
 def longest(problem: Problem) -> float:
     """Seconds that one call of the model may take, by its execution or by its own limit."""
-    limits = ((problem.execution or Execution()).timeout, getattr(problem.model, "timeout", None))
-    return min((float(limit) for limit in limits if limit is not None), default=math.inf)
+    model: Any = problem.model
+    while isinstance(model, RawOutputs | Summarised):
+        model = model.model
+    own = model.timeout if isinstance(model, Command) else math.inf
+    return min((problem.execution or Execution()).timeout or math.inf, own)
 
 
 def outcomes(
