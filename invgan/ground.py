@@ -94,18 +94,23 @@ def own_ground() -> Iterator[None]:
 
 @contextmanager
 def theirs() -> Iterator[None]:
-    """Let the user's code inside go by what the user has set; what it sets stays for the next."""
+    """Let the user's code inside go by what the user has set; what it sets stays for the next.
+
+    Torch's default precision belongs to the process: two threads must not be here at once.
+    """
     outside = _outside.get()
     if outside is None:
         yield
         return
+    # Here gradients may be off for a while.
+    here = _Ground.now()
     _outside.set(None)
-    outside.put(_Ground.ours())
+    outside.put(here)
     try:
         yield
     finally:
         now = _Ground.now()
-        _Ground.ours().put(now)
+        here.put(now)
         _outside.set(now)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -109,6 +110,46 @@ def test_each_setting_is_put_aside_and_given_back(setting: str) -> None:
             assert standing() == outside
         assert standing() == usual
     assert standing() == outside
+
+
+def test_gradients_that_are_off_for_a_while_stay_so() -> None:
+    with own_ground(), torch.no_grad():
+        with theirs():
+            assert torch.is_grad_enabled()
+        assert not torch.is_grad_enabled()
+    assert torch.is_grad_enabled()
+
+
+def noting(model: Model) -> Callable[..., Any]:
+    def log_likelihood(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        model(np.zeros((1, 2)))
+        return -np.square(x).sum(axis=1)
+
+    return log_likelihood
+
+
+def test_other_functions_of_the_user_s_go_by_the_user_s_settings_too(tmp_path: Any) -> None:
+    prior = ig.Prior(x1=stats.norm(), x2=stats.norm())
+    set_all()
+    summary, stated, threaded = Model(), Model(), Model()
+    raw = ig.summarised(lambda x: x, lambda y: summary(y)[:, None])
+    ig.simulate(ig.Problem(raw, prior, stats.norm(1, 0.5)), 100, store=tmp_path)
+    problem = ig.Problem(
+        Model(),
+        prior,
+        [[0.5]],
+        noise={"normal": 0.1},
+        question="posterior",
+        log_likelihood=noting(stated),
+    )
+    simulations = ig.simulate(problem, 100)
+    ig.run_mcmc(problem, simulations, 50, walkers=8, steps=20)
+    with ThreadPoolExecutor(2) as pool:
+        there = ig.Problem(threaded, prior, stats.norm(1, 0.5), execution=ig.Execution(pool))
+        ig.simulate(there, 100)
+    here = standing()
+    assert summary.found == stated.found == {here}
+    assert {found[0] for found in threaded.found} == {torch.float64}
 
 
 def test_the_ground_is_given_back_after_an_error() -> None:

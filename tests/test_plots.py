@@ -226,6 +226,16 @@ def test_contours_of_outputs_of_any_size(size):
     assert np.abs(list(told)).max() <= np.quantile(y, 0.95)
 
 
+def test_contours_of_outputs_that_differ_by_little():
+    x, y = _paraboloid()
+    surface = plots.interpolate(x, 300 + 1e-3 * y, "kelvin", (300.0005,))
+    figure = _drawn(plots.plot_answer(x[:100], _names(2), surface, x))
+    told = {text.get_text() for text in figure.axes[0].texts}
+    assert len(told) > 1
+    assert all(len(text) > 5 for text in told)
+    assert "kelvin = 300" in [text.get_text() for text in figure.legends[0].texts]
+
+
 def test_a_constant_output_has_no_contours_but_is_drawn():
     x, y = _paraboloid()
     _drawn(plots.plot_answer(x, _names(2), plots.interpolate(x, 0 * y, "y"), x))

@@ -10,6 +10,7 @@ import csv
 import json
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from scipy import stats
 from invgan.cli import main
 from invgan.config import Settings, build_problem, load_config
 from invgan.errors import InputError
+from invgan.models import load_table
 from invgan.pipeline import Run
 from invgan.plots.sweep import Dimension, plot_main_effects, plot_parallel
 from invgan.priors import Prior
@@ -285,12 +287,27 @@ def test_the_simulations_are_made_once(counted: Problem, tmp_path: Path) -> None
     assert counted.model.rows == TINY.simulate.n + 6
 
 
+def test_a_table_gets_the_noise_of_the_measurement_as_in_a_run(tmp_path):
+    x = np.random.default_rng(1).normal(size=(1500, 1))
+    np.savetxt(tmp_path / "t.csv", np.c_[x, x], delimiter=",", header="a,y", comments="")
+    problem = Problem(
+        lambda x: x, Prior(a=stats.norm()), [[0.3]], noise={"normal": 1.0}, question="posterior"
+    )
+    table = load_table(tmp_path / "t.csv", problem)
+    plan = {"vary": {"train.gamma": [0.1]}}
+    (row,) = sweep(problem, TINY, plan, simulations=table, device="cpu").rows
+    assert row.figures["nll"] == pytest.approx(0.5 * np.log(np.pi * np.e), abs=0.15)
+    other = replace(problem, model=lambda x: 2 * x)
+    with pytest.raises(InputError, match="they are another model"):
+        sweep(other, TINY, plan, simulations=table, device="cpu")
+
+
 def test_simulations_that_were_made_before_are_taken(
     counted: Problem, sum_simulations: Any, tmp_path: Path, formula: list[tuple[int, int]]
 ) -> None:
     given: dict[str, Any] = {"simulations": sum_simulations, "device": "cpu"}
     sweep(counted, TINY, RATES, tmp_path, **given)
-    assert counted.model.rows == 0
+    assert counted.model.rows == 20  # some of them are held against the model
     assert len(formula) == 2
     with pytest.raises(InputError, match="holds a sweep of another problem"):
         sweep(counted, TINY, RATES, tmp_path, device="cpu")

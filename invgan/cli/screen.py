@@ -140,13 +140,14 @@ def _ending_in_order() -> Iterator[None]:
         return
 
     def end(number: int, frame: object) -> NoReturn:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough to end in order
         raise _Terminated
 
     before = signal.signal(signal.SIGTERM, end)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _leave(error: BaseException, code: Code, message: str, debug: bool) -> NoReturn:

@@ -7,6 +7,7 @@ can be differentiated at all is found by trying it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,13 +16,14 @@ from torch import Tensor, nn
 
 from invgan.errors import InputError
 from invgan.execution.calls import numbered
+from invgan.ground import theirs
 from invgan.models import TorchModel
 from invgan.models.batched import chosen_device
 from invgan.monotone import MonotoneMap
 from invgan.problem import Problem
 from invgan.scaling import ParameterScaling
 
-__all__ = ["GRID", "Differentiable", "Known", "differentiable", "read_table"]
+__all__ = ["GRID", "Differentiable", "Known", "as_theirs", "differentiable", "read_table"]
 
 Array = NDArray[np.float64]
 Differentiable = Callable[[Tensor], Tensor]
@@ -92,17 +94,28 @@ def differentiable(problem: Problem, x: Array) -> Differentiable | None:
     model = problem.model
     if not isinstance(model, TorchModel) or problem.stochastic:
         return None
-    device, function, field = chosen_device(model.device), model.function, problem.field
+    device, called, field = chosen_device(model.device), as_theirs(model.function), problem.field
 
     def outputs(x: Tensor) -> Tensor:
         given = x.to(device) if field is None else x.to(device).reshape(-1, *field)
-        return _rows(function(given), problem).repeat(1, problem.repeats).to(x)
+        return _rows(called(given), problem).repeat(1, problem.repeats).to(x)
 
     tried = torch.tensor(x, dtype=torch.float64, requires_grad=True)
     try:
         return outputs if outputs(tried).requires_grad else None
     except RuntimeError:
         return None
+
+
+def as_theirs(function: Callable[[Tensor], Any]) -> Callable[[Tensor], Any]:
+    """A function of the user's, which goes by what the user has set; gradients are as here."""
+
+    def called(x: Tensor) -> Any:
+        with_gradients = torch.is_grad_enabled()
+        with theirs(), torch.set_grad_enabled(with_gradients):
+            return function(x)
+
+    return called
 
 
 def _rows(found: object, problem: Problem) -> Tensor:

@@ -46,6 +46,7 @@ from invgan.arguments import check_kinds, seeds_from
 from invgan.errors import InputError
 from invgan.files import digest
 from invgan.gan.device import choose_device, few_threads, generator_on, to_tensor
+from invgan.gan.known import as_theirs
 from invgan.gan.pairing import check_simulations
 from invgan.gan.population import PopulationGenerator, RganConfig
 from invgan.gan.regularised import RganStage
@@ -126,6 +127,7 @@ def train_rgan(
     """
     check_kinds(problem=(problem, Problem), simulations=(simulations, Simulations))
     config = config or RganConfig()
+    differentiable = None if differentiable is None else as_theirs(differentiable)
     started = time.perf_counter()
     simulations = simulations.few()
     chosen = _checked(problem, simulations, blocks)

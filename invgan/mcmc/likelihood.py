@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from invgan.errors import InputError, ModelError
+from invgan.ground import theirs
 from invgan.noise import Noise
 from invgan.observations import Table
 from invgan.problem import Problem
@@ -80,7 +81,8 @@ def _asked(problem: Problem, x: Array, rows: Array) -> Array:
     if problem.log_likelihood is None:
         raise InputError("the problem has no log_likelihood")
     try:
-        values = np.asarray(problem.log_likelihood(x.copy(), rows.copy()), float)
+        with theirs():
+            values = np.asarray(problem.log_likelihood(x.copy(), rows.copy()), float)
     except Exception as error:
         raise ModelError(
             f"log_likelihood raised {type(error).__name__}: {error} (called with {len(x)} "

@@ -89,26 +89,33 @@ def _draw_marginal(axes: Axes, x: Array, name: str, prior_x: Array | None) -> No
 
 def _draw_contours(axes: Axes, surface: Surface) -> None:
     known = surface.y[np.isfinite(surface.y)]
-    quantiles = np.quantile(known, np.linspace(0, 1, 13)[1:-1]) if len(known) else known
-    levels = np.unique([float(f"{value:.2g}") for value in quantiles])
-    if len(levels) < 2:
+    if not len(known):
         return
+    levels, digits = _levels(np.quantile(known, np.linspace(0, 1, 13)[1:-1]))
     # Matplotlib's arithmetic ends before that of numbers does.
-    unit = float(np.abs(levels).max())
-    levels, heights = levels / unit, surface.y / unit
-    beyond = np.ptp(levels)
-    shaded = np.clip(heights, levels[0] - beyond, levels[-1] + beyond)
-    side = surface.x1, surface.x2
-    shades = BoundaryNorm(levels, 256, extend="both")
-    axes.contourf(
-        *side, np.ma.masked_invalid(shaded), levels, norm=shades, cmap="Greys", alpha=0.18,
-        zorder=0, extend="both",
-    )  # fmt: skip
-    grid = *side, np.ma.masked_invalid(heights)
-    lines = axes.contour(*grid, levels, colors=PRIOR, linewidths=0.5, zorder=1)
-    axes.clabel(lines, fontsize=6, fmt=lambda value: f"{float(f'{value * unit:.2g}'):g}")
+    unit = float(np.abs(known).max()) or 1.0
+    side, scaled = (surface.x1, surface.x2), np.ma.masked_invalid(surface.y / unit)
+    if len(levels) > 1:
+        levels = levels / unit
+        shown = np.clip(scaled, 2 * levels[0] - levels[-1], 2 * levels[-1] - levels[0])
+        shades = BoundaryNorm(levels, 256, extend="both")
+        axes.contourf(*side, shown, levels, norm=shades, cmap="Greys", alpha=0.18, zorder=0,
+                      extend="both")  # fmt: skip
+        lines = axes.contour(*side, scaled, levels, colors=PRIOR, linewidths=0.5, zorder=1)
+        axes.clabel(lines, fontsize=6, fmt=lambda level: f"{level * unit:.{digits}g}")
     marks = [mark for mark in surface.marks if known.min() < mark < known.max()]
     if marks:
-        axes.contour(*grid, [m / unit for m in marks], colors=OBSERVED, linewidths=1.4, zorder=4)
+        seen = [mark / unit for mark in marks]
+        axes.contour(*side, scaled, seen, colors=OBSERVED, linewidths=1.4, zorder=4)
         label = f"{plain_text(surface.output)} = {', '.join(f'{mark:.3g}' for mark in marks)}"
         axes.plot([], [], color=OBSERVED, lw=1.4, label=label)
+
+
+def _levels(quantiles: Array) -> tuple[Array, int]:
+    """Round numbers near increasing quantiles, and the digits that tell them from each other."""
+    apart, size = quantiles[-1] / 2 - quantiles[0] / 2, float(np.abs(quantiles).max())
+    if not apart > 0:
+        return quantiles[:1], 1
+    step = 10.0 ** max(math.floor(math.log10(apart)) - 1, -300)
+    digits = 2 + max(0, math.ceil(math.log10(size / apart)))
+    return np.unique(np.round(quantiles / step) * step), min(digits, 15)

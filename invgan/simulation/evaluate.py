@@ -64,6 +64,8 @@ def _kept(
 
     n, made_from = len(x), identity(problem, seed, "random") | {"prior": digest(x)}
     with writing(store, made_from, about(problem), call_size(problem, n, chunk)) as writer:
+        # A few rows more are nothing beside a cause that has passed.
+        writer.try_again()
         done = int((writer.status != 0).sum())
         filling = Filling(problem, writer, Given(x), n, seed)
         with closing(filling.run()) as found:

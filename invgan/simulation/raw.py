@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from invgan.errors import InputError, ModelError
 from invgan.execution.attempt import Failure, Outcome, Piece, attempt
+from invgan.ground import theirs
 from invgan.models import RawOutputs, Summarised
 from invgan.observations import Table
 from invgan.problem import Problem, default_names
@@ -115,7 +116,8 @@ def _summary(problem: Problem, summary: Callable[..., Any], raw: Array, *, first
         names=default_names(raw.shape[1]), shape=None,
     )  # fmt: skip
     try:
-        return attempt(caller, Piece(0, raw, first=first), 0)
+        with theirs():
+            return attempt(caller, Piece(0, raw, first=first), 0)
     except ModelError as error:
         said = str(error).partition("; if it takes one")[0].replace("the model", "the summary", 1)
         raise ModelError(said.replace(" parameters", " raw outputs", 1)) from error

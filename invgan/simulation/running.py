@@ -100,7 +100,9 @@ def _outcomes(
         where = execution.workers
         executor = dask_executor(where.partition(":")[2]) if isinstance(where, str) else where
         tasks = _tasks(caller, pieces, total, places(executor))
-        yield from outcomes_on(executor, caller, tasks, seed, execution)
+        # Its workers may be threads of this process.
+        with theirs():
+            yield from outcomes_on(executor, caller, tasks, seed, execution)
 
 
 def _serial(caller: Caller, pieces: Iterable[Piece], total: int, seed: int) -> Iterator[Outcome]:

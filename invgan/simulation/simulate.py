@@ -155,7 +155,7 @@ def fill_store(
     made_from, call = identity(problem, seed, design), call_size(problem, n, chunk)
     with writing(store, made_from, about(problem), call) as writer:
         if retry:
-            writer.wait_again(longest(problem))
+            writer.wait_again(longest(problem), n)
         before = done = int((writer.status[:n] != 0).sum())
         failed = int((writer.status[:n] > 1).sum())
         filling = Filling(problem, writer, draws, n, noise_seed)

@@ -13,7 +13,7 @@ import numpy as np
 from filelock import BaseFileLock, FileLock, Timeout
 
 from invgan.errors import InputError
-from invgan.store.batches import WAITING, Batch, Columns, code_of
+from invgan.store.batches import DONE, WAITING, Batch, Columns, code_of
 from invgan.store.disk import attributes_of, create_group, lasting
 
 __all__ = ["Writer", "remove_store", "writing"]
@@ -77,16 +77,21 @@ class Writer:
                 raise InputError(f"a file of {self.folder} was lost as it was written: run again")
             yield found
 
-    def wait_again(self, longest: float) -> None:
-        """Let rows wait again that were stopped before they had this many seconds."""
-        late = np.flatnonzero(self.status == code_of("timed out"))
+    def wait_again(self, longest: float, n: int) -> None:
+        """Let those of the first n rows wait again that were stopped before so many seconds."""
+        late = np.flatnonzero(self.status[:n] == code_of("timed out"))
         if self._columns is None or not len(late):
             return
         for k in map(int, np.unique(late // self._columns.batch)):
             if (found := self._columns.read(k)) is not None:
-                stopped = found.status == code_of("timed out")
-                again = stopped & (found.seconds < longest * (1 - _ROUNDING))
-                self.status[slice(*self._columns.range(k))][again] = WAITING
+                first, last = self._columns.range(k)
+                again = found.seconds < longest * (1 - _ROUNDING)
+                again &= (found.status == code_of("timed out")) & (np.arange(first, last) < n)
+                self.status[first:last][again] = WAITING
+
+    def try_again(self) -> None:
+        """Let all rows that failed wait again."""
+        self.status[self.status > DONE] = WAITING
 
     def write(self, k: int, batch: Batch) -> None:
         """Put batch k on the disk.

@@ -99,10 +99,14 @@ def sweep(
     store = Store(None if out is None else Path(out), key, plan, about)
     rows = store.rows()
     store.open()
+    work = Work(_executed(problem, settings), settings, device, progress)
+    simulate_seed = stage_seeds(seed)["simulate"]
     if simulations is None:
-        work = Work(_executed(problem, settings), settings, device, progress)
         place = Folder(store.path, keys, device).store
-        simulations = work.simulate(stage_seeds(seed)["simulate"], place)
+        simulations = work.simulate(simulate_seed, place, retry=not rows)
+    else:
+        problem.check_names("simulations", simulations.names, simulations.outputs)
+        simulations = work.take(simulations, simulate_seed)
     check_predictability(problem, simulations, seed=stage_seeds(seed)["validate"])
     there = (rebuild or problem.on(None)) if executor else _executed(problem, settings)
     task = Task(
