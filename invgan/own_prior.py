@@ -42,12 +42,22 @@ def as_prior(prior: Any) -> PriorLike:
 
 def _check(prior: PriorLike) -> None:
     """Its draws, their densities and its support must fit each other."""
-    width, kind = len(prior.names), f"the prior ({type(prior).__name__})"
+    names, kind = prior.names, f"the prior ({type(prior).__name__})"
+    texts = isinstance(names, tuple) and all(isinstance(name, str) for name in names)
+    if not texts or not names or len(set(names)) != len(names):
+        raise InputError(f"{kind}: names must be a tuple of different texts; got {names!r}")
+    width = len(names)
     x = _tried(kind, "sample(n, rng)", lambda: prior.sample(_TRIED, np.random.default_rng(0)))
     if x.shape != (_TRIED, width) or not np.isfinite(x).all():
         raise InputError(
             f"{kind}: sample({_TRIED}, rng) must return finite draws of shape ({_TRIED}, {width}), "
             f"a column for each of its names; got shape {x.shape}"
+        )
+    again = _tried(kind, "sample(n, rng)", lambda: prior.sample(_TRIED, np.random.default_rng(0)))
+    if not np.array_equal(again, x):
+        raise InputError(
+            f"{kind}: sample(n, rng) gives other draws for the same rng: draw everything random "
+            "from it, as in rng.normal()"
         )
     density = _tried(kind, "log_prob(x)", lambda: prior.log_prob(x))
     if density.shape != (_TRIED,) or not np.isfinite(density).all():

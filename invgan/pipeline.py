@@ -65,7 +65,7 @@ def solve(
         OutsideError: no parameter of the prior explains the observations.
         InputError: something else in the input is not usable.
     """
-    check_kinds(problem=(problem, Problem))
+    check_kinds(problem=(problem, Problem), out=(out, str | Path | None))
     run = Run(
         problem,
         settings or Settings(),

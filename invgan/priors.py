@@ -57,6 +57,9 @@ class Box:
         return np.asarray(np.all((x >= self.low) & (x <= self.high), axis=1))
 
 
+_ROUNDED = 1e-5
+
+
 @dataclass(frozen=True)
 class Simplex:
     """Proportions: D non-negative parameters that add up to one.
@@ -72,8 +75,8 @@ class Simplex:
             raise InputError(f"a Simplex has two or more parameters; got {self.dimension}")
 
     def contains(self, x: Array) -> NDArray[np.bool_]:
-        """Which rows of x (n, D) lie inside; shape (n,)."""
-        return np.asarray(np.all(x >= 0, axis=1) & (np.abs(x.sum(axis=1) - 1) < 1e-9))
+        """Which rows of x (n, D) lie inside, but for rounding in a file; shape (n,)."""
+        return np.asarray(np.all(x >= 0, axis=1) & (np.abs(x.sum(axis=1) - 1) < _ROUNDED))
 
 
 Support = Box | Simplex
@@ -215,8 +218,11 @@ class MultivariateNormal:
                 "MultivariateNormal needs finite means and a finite, symmetric covariance; "
                 f"got mean={mean_.tolist()}, cov={cov_.tolist()}"
             )
+        # Parameters may be of very different sizes.
+        self._mean, self._sd = mean_, np.sqrt(np.abs(np.diag(cov_)))
+        units = np.where(self._sd > 0, self._sd, 1.0)
         try:
-            self._law = stats.multivariate_normal(mean_, cov_)
+            self._law = stats.multivariate_normal(None, cov_ / np.outer(units, units))
         except (ValueError, np.linalg.LinAlgError) as error:
             raise InputError(f"MultivariateNormal got no usable covariance: {error}") from None
         self.cov = cov_
@@ -225,11 +231,13 @@ class MultivariateNormal:
 
     def sample(self, n: int, rng: np.random.Generator) -> Array:
         """Draw n parameter vectors, shape (n, D)."""
-        return np.asarray(self._law.rvs(n, random_state=rng)).reshape(n, -1)
+        z = np.asarray(self._law.rvs(n, random_state=rng)).reshape(n, -1)
+        return np.asarray(self._mean + self._sd * z)
 
     def log_prob(self, x: Array) -> Array:
         """Log-density of each row of x (n, D), shape (n,)."""
-        return np.atleast_1d(self._law.logpdf(x))
+        z = (np.asarray(x, float) - self._mean) / self._sd
+        return np.asarray(np.atleast_1d(self._law.logpdf(z)) - np.log(self._sd).sum())
 
 
 class Dirichlet:

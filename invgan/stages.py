@@ -33,6 +33,7 @@ from invgan.models import held_against
 from invgan.problem import Problem
 from invgan.rounds import Confined, confined, learnable, sample_inside, simulate_rounds
 from invgan.samples import Samples, Simulations
+from invgan.settings import TrainConfig
 from invgan.simulation import check_repeatable, measure, run_model, runs_to_repeat, simulate
 from invgan.truncation import Truncated
 from invgan.validation import Validation
@@ -75,6 +76,8 @@ class Work:
                 "simulate.rounds to 1, or train.method to cgan"
             )
         check_training(self.problem, self.settings.train)
+        if self.settings.train.method == "rgan":
+            _ = self.regularised
         if self.has_baseline:
             suitable_walkers(self.problem, self.settings.mcmc.walkers)
 
@@ -225,10 +228,19 @@ class Work:
 
     @property
     def regularised(self) -> RganConfig:
-        """The settings of the regularised generator among those of training."""
+        """The settings of the regularised generator among those of training.
+
+        It has a learning rate and steps of a surrogate of its own, where nobody chose others.
+        """
+        chosen, usual = self.settings.train, TrainConfig()
         names = ("steps", "batch_size", "hidden", "layers", "gamma", "averaging", "evaluations",
                  "patience")  # fmt: skip
-        found = RganConfig(**{name: getattr(self.settings.train, name) for name in names})
+        given = {name: getattr(chosen, name) for name in names}
+        if chosen.learning_rate != usual.learning_rate:
+            given["learning_rate"] = chosen.learning_rate
+        if chosen.head_steps is not None:
+            given["surrogate_steps"] = chosen.head_steps
+        found = RganConfig(**given)
         return found.to_be_corrected() if self._correcting else found
 
     def _bar(self, title: str) -> AbstractContextManager[Advance]:

@@ -200,8 +200,26 @@ def test_observations_that_are_no_such_thing_are_refused(observed, said):
 
 def test_outputs_of_another_shape_are_refused_with_both_shapes():
     problem = ig.Problem(lambda x: x, GaussianField((8, 8), 3.0), np.zeros((3, 2, 2)))
-    with pytest.raises(ig.errors.ModelError, match=r"shape \(20, 64\); expected \(20, 4\)"):
+    with pytest.raises(ig.errors.ModelError, match=r"shape \(1, 8, 8\) .* \(1, 2, 2\)"):
         simulate(problem, 20)
+
+
+@pytest.mark.parametrize("vectorized", [True, False])
+def test_a_field_seen_on_its_side_is_refused(vectorized):
+    """It has as many values, which would be taken for each other."""
+
+    def halves(x):
+        return x[..., 0, ::2, ::2]
+
+    for seen, right in (((2, 3), True), ((3, 2), False)):
+        problem = ig.Problem(halves, GaussianField((4, 6), 3.0), np.zeros((1, *seen)),
+                             noise={"normal": 0.1}, question="posterior",
+                             vectorized=vectorized)  # fmt: skip
+        if right:
+            assert simulate(problem, 20).y.shape == (20, 6)
+            continue
+        with pytest.raises(ig.errors.ModelError, match=r"\(2, 3\) .* \(1, 3, 2\)"):
+            simulate(problem, 20)
 
 
 def test_a_prior_of_one_s_own_must_have_as_many_names_as_its_field_has_values():

@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 from invgan.errors import CorrectionError, InputError, OutsideError
+from invgan.fields import GaussianField
 from invgan.gan.rgan import RganConfig
 from invgan.intervention import Intervention, couple, judge, project, solve_intervention
 from invgan.metrics import kolmogorov_smirnov
@@ -317,3 +318,13 @@ def test_an_output_that_one_population_never_varies_in_is_refused() -> None:
         project([y], [rows])
     y[:, 1] = 0
     assert len(project([y], [rows]).weights) == 500
+
+
+def test_a_field_and_what_is_no_prior_are_refused():
+    rows = np.zeros((20, 1))
+    with pytest.raises(InputError, match="those of a field have none"):
+        Intervention(lambda x: x.mean((1, 2, 3))[:, None], GaussianField((4, 4), 2.0),
+                     lambda x: x, control=rows, treated=rows)  # fmt: skip
+    with pytest.raises(InputError, match="lacks names, sample, log_prob"):
+        Intervention(lambda x: x[:, :1], Prior(a=stats.norm()), lambda x, e: x + e,
+                     control=rows, treated=rows, extra=stats.norm())  # fmt: skip

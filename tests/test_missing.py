@@ -584,3 +584,15 @@ def test_the_blob_is_answered_like_its_exact_answer():
     assert np.all(np.abs(solution.samples.x.mean(axis=0) - exact.mean(axis=0)) < 0.9 * sd)
     assert np.all(np.abs(np.log(solution.samples.x.std(axis=0) / sd)) < 0.4)
     assert c2st(solution.baseline.x, exact) < 0.56
+
+
+def test_a_sweep_compares_settings_for_outputs_that_may_be_missing() -> None:
+    train = TrainConfig(
+        head="gaussian", head_steps=60, steps=20, evaluations=1, hidden=16, members=1,
+        likelihood=False, embedding=EmbeddingConfig(kind="mlp", features=4, hidden=16),
+    )  # fmt: skip
+    settings = ig.Settings(simulate=SimulateConfig(n=1000), train=train, sample=SampleConfig(n=200))
+    plan = {"vary": {"train.gamma": [0.1, 1.0]}}
+    rows = ig.sweep(line_problem(record(12)), settings, plan, device="cpu").rows
+    assert [row.failure for row in rows] == [None, None]
+    assert all(0 <= row.figures["divergence"] < np.log(2) for row in rows)

@@ -195,6 +195,24 @@ def test_shapes_that_do_not_fit_are_errors_of_the_model() -> None:
         make("LSODA", summary=lambda t, u: 1 / 0)([1.0, 1.0])
 
 
+def test_equations_may_write_into_what_they_are_given() -> None:
+    def clipped(t: float, u: Any, x: Any) -> Any:
+        u[u < 0.5] = 0.5
+        x *= 2
+        return -x * u
+
+    def plain(t: float, u: Any, x: Any) -> Any:
+        return -2 * x * np.maximum(u, 0.5)
+
+    x = np.array([[0.5]])
+    for method in ("RK45", "LSODA"):
+        one, other = (ode_model(f, [1.0], [1.0, 3.0], method=method)(x) for f in (clipped, plain))
+        assert {k: v.tolist() for k, v in one.items()} == {k: v.tolist() for k, v in other.items()}
+    assert x == 0.5
+    with pytest.raises(ModelError, match="rhs gave complex numbers"):
+        ode_model(lambda t, u, x: u * 1j, [1.0], [1.0], method="RK45")([1.0])
+
+
 def test_equations_are_pickled_and_known_again() -> None:
     model = make("LSODA", summary=highest)
     again = pickle.loads(pickle.dumps(model))
@@ -827,3 +845,32 @@ def test_what_is_wrong_with_a_summary_is_one_sentence() -> None:
     repeats = Simulations(raw.x, np.tile(raw.y, 2), raw.names, raw.outputs, raw.failed)
     with pytest.raises(InputError, match="the simulations hold repeats"):
         apply_summary(repeats, moments)
+
+
+def test_a_table_may_lack_outputs_that_may_be_missing(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 2))
+    y = np.cumsum(np.repeat(x, 2, axis=1), axis=1)
+    y[rng.random(400) < 0.6, 3] = np.nan
+    np.savez(tmp_path / "t.npz", x=x, y=y)
+    prior = Prior(a=stats.norm(), b=stats.norm())
+    problem = Problem(lambda x: x, prior, y[:1], question="posterior", noise={"normal": 0.1},
+                      missing=True)  # fmt: skip
+    found = load_table(tmp_path / "t.npz", problem)
+    assert len(found) == 400
+    assert not len(found.failed)
+    by_row = {tuple(row): outputs for row, outputs in zip(x, y, strict=True)}
+    held_against(found, lambda x: np.array([by_row[tuple(row)] for row in x]))
+
+
+def test_a_table_may_be_rounded_and_call_its_parameter_x(tmp_path: Path) -> None:
+    x = Dirichlet([2.0, 3.0, 4.0]).sample(300, np.random.default_rng(1))
+    problem = Problem(lambda x: x[:, :1], Dirichlet([2.0, 3.0, 4.0]), stats.norm())
+    for kept in (x.astype(np.float32), x.round(6)):
+        np.savez(tmp_path / "t.npz", x=kept, y=kept[:, :1])
+        assert len(load_table(tmp_path / "t.npz", problem)) == 300
+    one = Problem(lambda x: x, Prior(x=stats.norm()), stats.norm())
+    rows = np.random.default_rng(1).normal(size=(300, 1))
+    np.savez(tmp_path / "t.npz", x=rows, y=2 * rows)
+    found = load_table(tmp_path / "t.npz", one)
+    np.testing.assert_array_equal(found.y, 2 * found.x)

@@ -207,6 +207,17 @@ def test_a_simplex_has_two_corners_or_more():
         Simplex(1)
 
 
+def test_a_normal_prior_may_have_parameters_of_any_sizes():
+    sd = np.array([1e-9, 1e6])
+    law = MultivariateNormal([1e-9, 0.0], np.outer(sd, sd) * [[1, 0.5], [0.5, 1]])
+    x = law.sample(20_000, np.random.default_rng(1))
+    assert np.corrcoef(x.T)[0, 1] == pytest.approx(0.5, abs=0.03)
+    np.testing.assert_allclose(x.std(axis=0), sd, rtol=0.03)
+    z = (x[:5] - [1e-9, 0.0]) / sd
+    same = stats.multivariate_normal([0, 0], [[1, 0.5], [0.5, 1]]).logpdf(z) - np.log(sd).sum()
+    np.testing.assert_allclose(law.log_prob(x[:5]), same)
+
+
 class Own:
     """A prior of one's own with one member replaced."""
 
@@ -235,6 +246,9 @@ def test_a_prior_of_ones_own_is_as_good_as_a_ready_one():
         ({"log_prob": lambda x: x.nonsense}, r"log_prob\(x\) raised AttributeError: .*nonsense"),
         ({"sample": lambda n, rng: np.full((n, 2), np.nan)}, "must return finite draws"),
         ({"sample": lambda n: np.zeros((n, 2))}, r"sample\(n, rng\) raised TypeError"),
+        ({"sample": lambda n, rng: np.random.standard_normal((n, 2)) % 1}, "for the same rng"),  # noqa: NPY002
+        ({"names": ["a", "b"]}, r"names must be a tuple of different texts; got \['a', 'b'\]"),
+        ({"names": ("a", "a")}, r"names must be a tuple of different texts"),
         ({"support": [(0, 1), (0, 1)]}, r"support must be invgan.Box.* got list"),
         ({"support": Box(np.zeros(3), np.ones(3))}, "support has 3 parameters and its names 2"),
         ({"support": Box(np.zeros(2), np.full(2, 0.5))}, r"\d\d of 64 draws lie outside its supp"),

@@ -485,3 +485,16 @@ def test_half_precision_is_for_the_layers_alone() -> None:
         means.append(game._generator.draw(ours.y, draws).mean().item())
     assert set(seen) == {torch.float32, torch.bfloat16}
     assert means[0] == pytest.approx(means[1], abs=0.2)
+
+
+def test_a_table_of_something_else_is_refused() -> None:
+    rows = np.random.default_rng(0).normal(size=(400, 2))
+    masked = np.ma.masked_array(rows, np.arange(800).reshape(400, 2) == 9)
+    for table, said in (
+        (masked, "row 4 of the table is not finite"),
+        (rows + 1j, "got complex ones"),
+        ([["a", "b"]] * 200, "rows of numbers"),
+        (np.full((1000, 1), 0.1), "column 0 of the table is constant"),
+    ):
+        with pytest.raises(InputError, match=said):
+            fit_generator(table, TrainConfig())

@@ -91,6 +91,7 @@ class Caller:
         stochastic: whether it takes a generator.
         runs: how often each row is run: the repeats of a model with noise, else once.
         shape: of the parameters of one row as the model takes them; None for a vector (D,).
+        seen: the shape (c, h, w) of the outputs where they were observed as a field, or None.
     """
 
     model: Callable[..., Any]
@@ -101,6 +102,7 @@ class Caller:
     stochastic: bool
     runs: int
     shape: tuple[int, ...] | None = None
+    seen: tuple[int, int, int] | None = None
 
     def __call__(self, x: Array, *, seed: int, start: int, whole: bool) -> Array:
         """Outputs (m, runs, L) of the rows x (m, D), the first of which is row `start` of all.
@@ -156,6 +158,7 @@ class Caller:
         y = _numbers(result)
         wanted = (len(x), len(self.outputs))
         if y.ndim > 2 and len(y) == len(x):
+            self._check_field(y.shape[1:])
             y = y.reshape(len(x), -1)
         if y.shape == wanted[:1] and wanted[1] == 1:
             return y[:, None]
@@ -169,9 +172,19 @@ class Caller:
             )
         return y
 
+    def _check_field(self, shape: tuple[int, ...]) -> None:
+        """Refuse a field of another shape than was observed, whose values would be mixed up."""
+        if self.seen is not None and (1, *shape)[-3:] != self.seen:
+            raise ModelError(
+                f"the model returned a field of shape {shape} for each parameter vector, and what "
+                f"was observed has the shape {self.seen} (channels, height, width)"
+            )
+
     def _row(self, result: Any, x: Array) -> Array:
         found = by_name(result)
         values = [result] if found is None else self._named(self._spread(found, 0))
+        if found is None and len(shape := getattr(result, "shape", ())) > 1:
+            self._check_field(tuple(shape))
         parts = [_numbers(value).reshape(-1) for value in values]
         y = parts[0] if len(parts) == 1 else np.concatenate(parts)
         if len(y) != len(self.outputs):

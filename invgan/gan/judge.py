@@ -41,6 +41,7 @@ __all__ = [
     "mean_of",
     "share",
     "train_judge",
+    "with_gaps",
 ]
 
 View = Callable[[Tensor], Tensor]
@@ -217,6 +218,12 @@ def divergence(
     with torch.no_grad():
         scored = _cross_entropy(judge, heldout, _drawn(draws, selection, rng))
     return math.log(2) - float(scored)
+
+
+def with_gaps(y: Tensor) -> Tensor:
+    """Outputs (n, L) where none is missing, else with a zero for each that is, and which are."""
+    missing = y.isnan()
+    return torch.cat([y.nan_to_num(0.0), missing.to(y)], dim=1) if missing.any() else y
 
 
 def _round(

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from invgan.arguments import whole
 from invgan.errors import InputError
 from invgan.gan.artefact import Kind
 from invgan.gan.device import choose_device, generator_on, to_array
@@ -68,6 +69,15 @@ class RganConfig:
     patience: int = 5
 
     def __post_init__(self) -> None:
+        if self.surrogate not in (kinds := ("auto", "regression", "flow")):
+            raise InputError(f"surrogate must be one of {', '.join(kinds)}; got {self.surrogate!r}")
+        for name in ("surrogate_steps", "steps", "batch_size", "hidden", "layers", "evaluations"):
+            whole(name, getattr(self, name))
+        if not (0 <= self.averaging < 1 and self.gamma >= 0 and self.learning_rate > 0):
+            raise InputError(
+                "averaging lies from 0 to below 1, gamma is not negative and learning_rate is "
+                f"positive; got {self.averaging}, {self.gamma} and {self.learning_rate}"
+            )
         if not (self.weight > 0 and self.last_weight > 0):
             raise InputError(
                 "weight and last_weight must be positive, since the one falls to the other by a "

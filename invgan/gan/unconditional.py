@@ -189,7 +189,14 @@ def fit_generator(
 
 def _checked(table: ArrayLike) -> Array:
     """The rows (N, D)."""
-    rows = np.array(table, float)
+    if np.iscomplexobj(table):
+        raise InputError("a table to learn from holds real numbers; got complex ones")
+    if isinstance(table, np.ma.MaskedArray):
+        table = np.ma.filled(table.astype(float), np.nan)
+    try:
+        rows = np.array(table, float)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"a table to learn from is rows of numbers (N, D): {error}") from None
     rows = rows[:, None] if rows.ndim == 1 else rows
     if rows.ndim != 2 or len(rows) < _FEWEST:
         raise InputError(
@@ -203,8 +210,8 @@ def _checked(table: ArrayLike) -> Array:
     if too_large.any():
         first = int(np.argmax(too_large))
         raise InputError(f"column {first} of the table is too large for its spread; scale it down")
-    if not (rows.std(axis=0) > 0).all():
-        first = int(np.argmin(rows.std(axis=0)))
+    if not (np.ptp(rows, axis=0) > 0).all():
+        first = int(np.argmin(np.ptp(rows, axis=0)))
         raise InputError(f"column {first} of the table is constant; leave it out")
     return rows
 

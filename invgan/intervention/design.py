@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from invgan.errors import InputError
 from invgan.noise import Noise
 from invgan.observations import Law, Observations, Table
+from invgan.own_prior import as_prior
 from invgan.priors import Box, Prior, PriorLike
 from invgan.problem import Problem
 from invgan.samples import Samples, Simulations
@@ -106,9 +107,14 @@ class Intervention:
                 f"control has the outputs {list(one.outputs)} and treated has "
                 f"{list(other.outputs)}; both must be observed alike"
             )
+        if one.field is not None:
+            raise InputError(
+                "an intervention moves parameters by name, and those of a field have none: give "
+                "a prior of named parameters"
+            )
         if not callable(change):
             raise InputError(f"change must be a function; got {type(change).__name__}")
-        also = None if extra is None else Prior(extra) if isinstance(extra, Mapping) else extra
+        also = None if extra is None else as_prior(extra)
         put = object.__setattr__
         put(self, "model", model)
         put(self, "prior", one.prior)

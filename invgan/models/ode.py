@@ -102,7 +102,7 @@ class OdeModel:
 
     def start_of(self, x: Array) -> Array:
         """The initial state (S,) for one vector x (D,)."""
-        u = np.asarray(self.initial(x) if callable(self.initial) else self.initial, float)
+        u = _real(self.initial(x.copy()) if callable(self.initial) else self.initial, "initial")
         wanted = (len(self.states),) if self.states else (u.size,)
         if u.shape != wanted:
             raise ModelError(f"the initial state has shape {u.shape}; expected {wanted}")
@@ -118,7 +118,8 @@ class OdeModel:
             budget[0] -= 1
             if budget[0] < 0:
                 raise _TooLongError
-            du = np.asarray(self.rhs(t, state, x), float)
+            # It may write into its arguments, which are the solver's.
+            du = _real(self.rhs(t, state.copy(), x.copy()), "rhs")
             if du.shape != state.shape:
                 raise ModelError(f"the right-hand side has shape {du.shape}; expected {u.shape}")
             return du
@@ -151,6 +152,12 @@ class OdeModel:
         if any(j >= states for _, j in self.observed):
             raise ModelError(f"observe names state {max(j for _, j in self.observed)} of {states}")
         return self.observed
+
+
+def _real(value: Any, what: str) -> Array:
+    if np.iscomplexobj(value):
+        raise ModelError(f"{what} gave complex numbers; states and rates are real")
+    return np.asarray(value, float)
 
 
 class _TooLongError(Exception):

@@ -40,6 +40,10 @@ class Asked(Protocol):
         """The names of the outputs."""
         ...
 
+    def usable(self, y: Array) -> NDArray[np.bool_]:
+        """Which rows of outputs (n, L) count; NaN may be missing ones."""
+        ...
+
 
 def load_table(
     path: str | Path, problem: Asked, *, seed: int = 0, most: int = MOST_BYTES
@@ -73,7 +77,7 @@ def load_table(
     _check_repeats(x, y, path)
     order = np.random.default_rng(seed).permutation(len(x))
     x, y = x[order], y[order]
-    good = np.isfinite(y).all(axis=1)
+    good = problem.usable(y)
     if good.sum() < _FEWEST:
         raise InputError(f"{path}: {good.sum()} of {len(x)} rows have finite outputs")
     info = {
@@ -104,8 +108,8 @@ def held_against(
     """
     x, there = simulations.x[:rows], simulations.y[:rows]
     here = model(x)
-    scale = np.abs(simulations.y).mean(axis=0)
-    far = ~np.isclose(here, there, rtol=1e-6, atol=1e-6 * scale)
+    scale = np.nanmean(np.abs(simulations.y), axis=0)
+    far = ~np.isclose(here, there, rtol=1e-6, atol=1e-6 * scale, equal_nan=True)
     if far.any():
         i, j = np.argwhere(far)[0]
         first = ", ".join(f"{n}: {v:.6g}" for n, v in zip(simulations.names, x[i], strict=True))
@@ -124,7 +128,8 @@ def _columns(
     if path.suffix not in readers:
         raise InputError(f"a table is a .csv, .parquet or .npz file; got {str(path)!r}")
     found = readers[path.suffix](path, (*names, *outputs), most)
-    if not set(names) <= set(found) and {"x", "y"} <= set(found):
+    whole = {"x", "y"} <= set(found) and found["x"].ndim == found["y"].ndim == 2
+    if whole or (not set(names) <= set(found) and {"x", "y"} <= set(found)):
         x, y = (_wide(found[key]) for key in ("x", "y"))
         if x.shape[1:] != (len(names),) or y.shape != (len(x), len(outputs)):
             raise InputError(

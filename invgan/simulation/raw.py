@@ -113,7 +113,7 @@ def _summary(problem: Problem, summary: Callable[..., Any], raw: Array, *, first
     """What the summary makes of raw outputs (m, R)."""
     caller = replace(
         caller_of(problem), model=summary, vectorized=True, stochastic=False, runs=1,
-        names=default_names(raw.shape[1]), shape=None,
+        names=default_names(raw.shape[1]), shape=None, seen=None,
     )  # fmt: skip
     try:
         with theirs():

@@ -82,7 +82,7 @@ def caller_of(problem: Problem) -> Caller:
     in_order = problem.observations.names is None and unnamed(problem.outputs)
     return Caller(
         problem.model, problem.prior.names, problem.outputs, in_order, problem.vectorized,
-        problem.stochastic, problem.runs_per_row, problem.field,
+        problem.stochastic, problem.runs_per_row, problem.field, problem.output_shape,
     )  # fmt: skip
 
 

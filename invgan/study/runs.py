@@ -147,7 +147,7 @@ def _blown_up(history: History, found: Figures) -> str | None:
         if value is not None and not math.isfinite(value):
             rows = [row for row in history if not math.isfinite(row.get(name, 0.0))]
             since = f" from step {rows[0].get('step')} on" if rows else ""
-            return f"{FIGURES[name].partition(',')[0]} is not finite{since}"
+            return f"{FIGURES[name].partition(',')[0].partition(' (')[0]} is not finite{since}"
     return None
 
 

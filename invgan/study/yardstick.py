@@ -15,7 +15,7 @@ from typing import Any
 
 from invgan.gan import Inverse
 from invgan.gan.device import to_tensor
-from invgan.gan.judge import divergence
+from invgan.gan.judge import divergence, with_gaps
 from invgan.gan.stage import Pairs
 from invgan.gan.trained import Weighed
 from invgan.samples import Simulations
@@ -44,7 +44,7 @@ def held_out_divergence(inverse: Inverse, simulations: Simulations) -> float | N
         return None
     weigher = inverse.weigher
     draws: Any = _Draws(inverse) if weigher is None else Weighed(weigher, inverse.members)
-    return divergence(draws, training, _repeated(heldout), _HIDDEN)
+    return divergence(draws, training, _repeated(heldout), _HIDDEN, with_gaps)
 
 
 def _pairs(inverse: Inverse, part: Simulations) -> Pairs:
