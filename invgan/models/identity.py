@@ -43,6 +43,17 @@ class _Known:
         found = self.model()
         return told(found if self.name is None else getattr(found, self.name))
 
+    def look(self) -> None:
+        """See whether it is still what it was of late."""
+        text = self.text
+        if text != self.late:
+            self.identity = text
+        self.late = text
+
+    def settle(self) -> None:
+        """Take it, as it is now, for what it was."""
+        self.late = self.text
+
 
 _known: dict[tuple[int, str | None], _Known] = {}
 _at_work: ContextVar[bool] = ContextVar("at_work", default=False)
@@ -60,7 +71,7 @@ def identity(model: Any) -> str:
     if found is None:
         return told(model)
     if not (found.identity and _at_work.get()):
-        _look(found)
+        found.look()
     return found.identity
 
 
@@ -75,7 +86,7 @@ def while_working() -> Iterator[None]:
         yield
         return
     for known in list(_known.values()):
-        _look(known)
+        known.look()
     _at_work.set(True)
     try:
         with own_ground():
@@ -83,7 +94,7 @@ def while_working() -> Iterator[None]:
     finally:
         _at_work.set(False)
         for known in list(_known.values()):
-            known.late = known.text
+            known.settle()
 
 
 def _acquainted(model: Any) -> _Known | None:
@@ -98,11 +109,3 @@ def _acquainted(model: Any) -> _Known | None:
             return None
         _known[key] = _Known(reference, name, "", "")
     return _known[key]
-
-
-def _look(known: _Known) -> None:
-    """See whether a model is still what it was of late."""
-    text = known.text
-    if text != known.late:
-        known.identity = text
-    known.late = text

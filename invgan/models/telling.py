@@ -47,6 +47,7 @@ _PLAIN = {bool, int, float, complex, str, bytes, type(None)}
 _WRITTEN = (
     *_PLAIN, np.generic, np.dtype, Fraction, Decimal, date, timedelta, range, slice, type(...),
 )  # fmt: skip
+_IN_BULK = _PLAIN | {np.float64, np.float32, np.int64, np.bool_}
 _NAMED = (BuiltinFunctionType, MethodDescriptorType, WrapperDescriptorType)
 _MAPPINGS = (dict, OrderedDict, defaultdict, Counter, ChainMap, MappingProxyType)
 _ROWS, _SETS = (list, tuple, deque), (set, frozenset)
@@ -101,7 +102,7 @@ class _Teller:
             return text if type(value) in _PLAIN else self._joined(text, [type(value)])
         if isinstance(own := _own_text(value), str):
             return own
-        if isinstance(value, _SHARED_AT_WILL) and not later:
+        if isinstance(value, _SHARED_AT_WILL):
             return self._new(value)
         if id(value) in self._met:
             return f"thing {self._met[id(value)][0]}"
@@ -230,7 +231,7 @@ class _Teller:
                 name, [*own, *sorted(pairs), *(pairs[key] for key in sorted(pairs))]
             )
         if isinstance(value, _ROWS):
-            plain = set(map(type, value)) <= _PLAIN
+            plain = set(map(type, value)) <= _IN_BULK
             return self._joined(name, [*own, repr(list(value))] if plain else [*own, *value])
         if isinstance(value, _SETS):
             return self._joined(name, [*own, *sorted(map(self._alone, value))])
