@@ -13,6 +13,7 @@ from scipy import stats
 from scipy.special import ndtr, ndtri
 
 from invgan.checks import beside, compare, validate
+from invgan.checks.consistency import nearby
 from invgan.checks.population import against_simulations, distance_to_prior
 from invgan.correction import correct, push_forward
 from invgan.errors import InputError, OutsideError
@@ -535,6 +536,28 @@ def test_every_lie_of_a_posterior_is_caught(
     found = judged(folded, lie)
     assert found.verdict == "not consistent"
     assert figure in {m.name for m in found.measures if not m.passed}, found.reasons
+
+
+@pytest.mark.parametrize("bias", [0.0, 1.0])
+def test_a_fault_about_an_observation_in_the_tail_is_seen_from_near(bias: float) -> None:
+    """y = x1 + x2, and one held-out pair in sixty is as the observation and as wrong."""
+
+    class Level:
+        def draw(self, y: np.ndarray, *, seed: int = 0) -> np.ndarray:
+            off = np.where(np.abs(y - 3) < 0.3, bias, 0.0)
+            z = np.sqrt(0.5) * (off + np.random.default_rng(seed).normal(size=y.shape))
+            return np.hstack([y / 2 + z, y / 2 - z])
+
+        def knows(self, y: np.ndarray) -> np.ndarray:
+            return np.full(len(y), True)
+
+    x = np.random.default_rng(4).normal(size=(5000, 2))
+    heldout = Simulations(x, x.sum(axis=1, keepdims=True), ("x1", "x2"), ("y",), x[:0], {})
+    measures = nearby(Level(), heldout, np.array([[3.0]]), 1)
+    failed = {m.name for m in measures if not m.passed}
+    assert {m.name for m in measures} == {"ranks nearby", "ranks nearest", "local C2ST"}
+    assert ("ranks nearest" in failed) == bool(bias)
+    assert "ranks nearby" not in failed
 
 
 def test_the_reason_names_what_is_wrong(folded: tuple[Problem, Simulations]) -> None:
