@@ -328,3 +328,15 @@ def test_a_field_and_what_is_no_prior_are_refused():
     with pytest.raises(InputError, match="lacks names, sample, log_prob"):
         Intervention(lambda x: x[:, :1], Prior(a=stats.norm()), lambda x, e: x + e,
                      control=rows, treated=rows, extra=stats.norm())  # fmt: skip
+
+
+def test_a_change_that_raises_and_one_shared_name():
+    rows = np.random.default_rng(0).normal(size=(20, 1))
+    parts = {"control": rows, "treated": rows}
+    with pytest.raises(InputError, match=r"change raised IndexError: .* it takes parameters"):
+        Intervention(lambda x: x, Prior(a=stats.norm()), lambda x: x[:, 3], **parts)
+    with pytest.raises(InputError, match=r"change raised TypeError: .*and the extra ones"):
+        Intervention(lambda x: x, Prior(a=stats.norm()), lambda x: x, **parts,
+                     extra={"shift": stats.norm()})  # fmt: skip
+    with pytest.raises(InputError, match="shared names 'rate'; the parameters are"):
+        Intervention(lambda x: x, Prior(a=stats.norm()), lambda x: x, **parts, shared="rate")

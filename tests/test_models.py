@@ -221,6 +221,8 @@ def test_equations_are_pickled_and_known_again() -> None:
         k: v.tolist() for k, v in model(x).items()
     }
     assert identity(again) == identity(model)
+    for one in (0, np.int64(0), "u"):
+        assert set(make("LSODA", observe=one)(x)) == set(make("LSODA", observe=[0])(x))
     others = [make("RK45", summary=highest), make("LSODA"), make("LSODA", rtol=1e-5)]
     assert len({identity(one) for one in [model, *others]}) == 4
 

@@ -127,7 +127,7 @@ class Intervention:
         put(self, "stochastic", bool(stochastic))
         put(self, "noise", one.noise)
         put(self, "joint_prior", _together(one.prior, also))
-        self._try_change(tuple(shared))
+        self._try_change((shared,) if isinstance(shared, str) else tuple(shared))
 
     @property
     def random(self) -> bool:
@@ -225,7 +225,15 @@ class Intervention:
         if unknown:
             raise InputError(f"shared names {unknown[0]!r}; the parameters are {list(names)}")
         x, c = self._split(self.joint_prior.sample(_PROBES, np.random.default_rng(0)))
-        after = self.moved(x, c)
+        try:
+            after = self.moved(x, c)
+        except InputError:
+            raise
+        except Exception as error:
+            raise InputError(
+                f"change raised {type(error).__name__}: {error}; it takes parameters (n, D)"
+                f"{'' if self.extra is None else ' and the extra ones (n, E)'} and returns (n, D)"
+            ) from error
         if not np.isfinite(after).all():
             raise InputError("the change makes parameters that are not finite; mend it, or extra")
         for name in shared:

@@ -232,7 +232,11 @@ def _times(times: ArrayLike, start: float) -> tuple[float, ...]:
         values = np.atleast_1d(np.asarray(times, float))
     except (TypeError, ValueError):
         raise InputError(f"times must be numbers that increase; got {str(times)[:80]}") from None
-    rising = values.ndim == 1 and np.isfinite(values).all() and np.all(np.diff(values) > 0)
+    rising = (
+        values.ndim == 1
+        and np.isfinite([*values.flat, start]).all()
+        and np.all(np.diff(values) > 0)
+    )
     if not len(values) or not rising or values[0] < start or values[-1] <= start:
         raise InputError(
             f"times must increase, none before start={start:g}; got {str(values.tolist())[:80]}"
@@ -261,16 +265,16 @@ def _observe(
         raise InputError(f"states must name each state once; got {list(names)}")
     if observe is None:
         return None if names is None else tuple((name, j) for j, name in enumerate(names))
-    chosen = [observe] if isinstance(observe, str) else list(observe)
+    chosen = [observe] if isinstance(observe, str | int | np.integer) else list(observe)
     found = []
     for one in chosen:
         j = names.index(one) if names and one in names else one
-        if not isinstance(j, int) or not 0 <= j < (len(names) if names else math.inf):
+        if not isinstance(j, int | np.integer) or not 0 <= j < (len(names) if names else math.inf):
             raise InputError(
                 f"observe must name states ({', '.join(names) if names else 'by number from 0'}); "
                 f"got {one!r}"
             )
-        found.append((names[j] if names else f"u{j + 1}", j))
+        found.append((names[j] if names else f"u{j + 1}", int(j)))
     if not found or len(set(found)) != len(found):
         raise InputError(f"observe must name each state once; got {chosen}")
     return tuple(found)
