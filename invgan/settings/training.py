@@ -22,8 +22,8 @@ class TrainConfig(Section):
 
     method: Literal["cgan", "rgan"] = Field(
         default="cgan",
-        description="cgan: parameters given outputs; rgan: the population itself, by two critics, of "
-        "these settings by steps, batch_size, hidden, layers, gamma, averaging, evaluations and "
+        description="cgan: parameters given outputs; rgan: the population itself, by two critics, "
+        "of these settings by steps, batch_size, hidden, layers, gamma, averaging, evaluations and "
         "patience, and by learning_rate and head_steps (of its surrogate) where they are chosen",
     )
     embedding: EmbeddingConfig = Field(
