@@ -110,7 +110,7 @@ def theirs() -> Iterator[None]:
         yield
     finally:
         now = _Ground.now()
-        here.put(now)
+        (_Ground.ours() if here.precision is None else here).put(now)
         _outside.set(now)
 
 

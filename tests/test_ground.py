@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -110,6 +112,21 @@ def test_each_setting_is_put_aside_and_given_back(setting: str) -> None:
             assert standing() == outside
         assert standing() == usual
     assert standing() == outside
+
+
+def test_torch_that_the_model_imports_first_is_put_right_too() -> None:
+    code = (
+        "import sys; from invgan.ground import own_ground, theirs\n"
+        "assert 'torch' not in sys.modules\n"
+        "with own_ground():\n"
+        "    with theirs():\n"
+        "        import torch; torch.set_default_dtype(torch.float64)\n"
+        "    assert torch.get_default_dtype() is torch.float32\n"
+        "    with theirs():\n"
+        "        assert torch.get_default_dtype() is torch.float64\n"
+        "assert torch.get_default_dtype() is torch.float64\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_gradients_that_are_off_for_a_while_stay_so() -> None:

@@ -166,6 +166,20 @@ def test_a_model_is_the_same_in_every_process(tmp_path: Path) -> None:
         assert len(set(told_there)) == 1, what
 
 
+def test_what_cannot_be_looked_into_ends_no_run() -> None:
+    class Shut:
+        def __reduce_ex__(self, protocol: object) -> Any:
+            raise RuntimeError("no copies")
+
+        @property
+        def identity(self) -> str:
+            raise RuntimeError("no identity")
+
+        to_numpy = columns = identity
+
+    assert told([Shut()]) == "list"
+
+
 def test_telling_of_a_thing_leaves_it_as_it_is() -> None:
     held: Any = {"file": sys.stderr, "rows": [1.0] * 100_000}
     assert told(held) == told(held)

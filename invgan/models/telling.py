@@ -66,10 +66,17 @@ _HAS_DOCSTRING = 0x4000000
 
 
 def told(value: Any) -> str:
-    """A short text that tells a value from others, the same in every process."""
+    """A short text that tells a value from others, the same in every process.
+
+    What cannot be looked into, since an attribute raises, is told by the name of its class.
+    """
     teller = _Teller(frozenset(), {})
-    found = teller.all_of(value)
-    return _Teller(frozenset(teller.assigned), {}).all_of(value) if teller.assigned else found
+    try:
+        found = teller.all_of(value)
+        left_out = frozenset(teller.assigned)
+        return _Teller(left_out, {}).all_of(value) if left_out else found
+    except Exception:  # of the user's objects, which must not end a run
+        return type(value).__qualname__
 
 
 class _Teller:
