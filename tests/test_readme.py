@@ -238,9 +238,9 @@ def test_the_numbers_of_the_method_are_the_defaults() -> None:
         f"pairs (drawn `x`, `y`) against the held-out pairs | {consistency._PAIRS} |",
         f"draws anew for the same outputs | floor + {2 * consistency._KS} |",
         f"answer against inverse C2ST | {consistency._ANSWER} |",
-        f"of the {3 * consistency._NEARBY // 2} nearest to the observation; the others are "
-        "points of reference | floor + "
-        f"{consistency._COVERAGE} |",
+        f"of {consistency._NEARBY} among the {3 * consistency._NEARBY // 2} nearest to the "
+        f"observation, and of the {consistency._NEAREST} nearest, which show a fault in a tail; "
+        f"the others are points of reference | floor + {consistency._COVERAGE} |",
         f"how far from nominal | floor + {consistency._COVERAGE} |",
         f"coverage over all levels | floor + {consistency._COVERAGE} |",
         f"local C2ST | floor + {consistency._LOCAL} |",
