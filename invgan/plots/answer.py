@@ -118,4 +118,5 @@ def _levels(quantiles: Array) -> tuple[Array, int]:
         return quantiles[:1], 1
     step = 10.0 ** max(math.floor(math.log10(apart)) - 1, -300)
     digits = 2 + max(0, math.ceil(math.log10(size / apart)))
-    return np.unique(np.round(quantiles / step) * step), min(digits, 15)
+    # Six digits are what numbers are commonly written with: 1490, not 1.49e+03.
+    return np.unique(np.round(quantiles / step) * step), min(max(digits, 6), 15)
