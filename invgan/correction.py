@@ -44,7 +44,7 @@ _MOST_COLUMNS, _TOLD = 20, 0.999
 _NEIGHBOURS, _DETERMINED = 4, 0.1
 
 
-@while_working()
+@while_working
 def push_forward(
     problem: Problem,
     samples: Samples,
@@ -92,7 +92,7 @@ def push_forward(
     )
 
 
-@while_working()
+@while_working
 def correct(
     problem: Problem,
     samples: Samples,

@@ -130,34 +130,34 @@ class Run:
         self._done: dict[str, Any] = {}
         self._given = simulations
 
-    @while_working()
+    @while_working
     def simulate(self) -> Simulations:
         """Prior simulations."""
         return cast(Simulations, self._stage("simulate", self._simulate))
 
-    @while_working()
+    @while_working
     def train(self) -> Inverse | PopulationGenerator:
         """The trained inverse; refuses observations that the simulations cannot explain."""
         return cast("Inverse | PopulationGenerator", self._stage("train", self._train))
 
-    @while_working()
+    @while_working
     def sample(self) -> Samples:
         """The answer: the generator's draws, pushed through the model and corrected."""
         return cast(tuple[Samples, Samples], self._stage("sample", self._sample))[0]
 
-    @while_working()
+    @while_working
     def mcmc(self) -> Samples | None:
         """The baseline; None where it is switched off or the answer's density is not known."""
         if not self._work.has_baseline:
             return None
         return cast(Samples, self._stage("mcmc", self._mcmc))
 
-    @while_working()
+    @while_working
     def validate(self) -> Validation:
         """The verdict on the answer."""
         return cast(Verdicts, self._stage("validate", self._validate))[0]["answer"]
 
-    @while_working()
+    @while_working
     def report(self) -> Path:
         """Write the report of what the other stages found.
 
@@ -168,7 +168,7 @@ class Run:
             raise InputError("a report needs a folder: give out, as in solve(problem, 'runs/one')")
         return write_report(self._findings(), self._folder.path)
 
-    @while_working()
+    @while_working
     def solve(self) -> Solution:
         """All stages, each taken up where it is finished.
 

@@ -543,10 +543,17 @@ def test_a_function_of_python_is_followed_through_its_file(monkeypatch: Any) -> 
 def test_what_a_model_changes_of_itself_at_work_is_no_other_model() -> None:
     counting = Counting(2.0)
     first = identity(counting)
-    with while_working():
+
+    @while_working
+    def inner(problem: Problem) -> None:
+        assert identity(counting) == first
+
+    @while_working
+    def work(problem: Problem) -> None:
         counting(np.ones((1, 1)))
-        with while_working():
-            assert identity(counting) == first
+        inner(problem)
+
+    work(Problem(counting, Prior(a=stats.norm()), stats.norm()))
     assert counting.calls == 1
     assert identity(counting) == first
     counting.k = 3.0

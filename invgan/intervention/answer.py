@@ -74,7 +74,7 @@ class InterventionSolution:
         )  # fmt: skip
 
 
-@while_working()
+@while_working
 def solve_intervention(
     intervention: Intervention,
     simulations: Simulations | None = None,

@@ -35,7 +35,7 @@ _ROWS = 2000
 _MOST_NUMBERS = 2**23
 
 
-@while_working()
+@while_working
 def run_mcmc(
     problem: Problem,
     simulations: Simulations,

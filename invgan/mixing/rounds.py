@@ -170,7 +170,7 @@ class _Bench:
         return _Round(mixture, x[good], y[good], distinct, found)
 
 
-@while_working()
+@while_working
 def iterate(
     problem: Problem,
     inverse: Likelihood,

@@ -8,20 +8,23 @@ anything else is told by `invgan.models.telling`.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import wraps
 from types import MethodType
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from invgan.ground import own_ground
 from invgan.models.telling import told
 
 __all__ = ["identity", "while_working"]
 
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
-@dataclass
+
+@dataclass(eq=False)
 class _Known:
     """A model that was asked for its identity.
 
@@ -56,7 +59,8 @@ class _Known:
 
 
 _known: dict[tuple[int, str | None], _Known] = {}
-_at_work: ContextVar[bool] = ContextVar("at_work", default=False)
+_at_work: ContextVar[list[_Known] | None] = ContextVar("at_work", default=None)
+_looking: ContextVar[list[_Known] | None] = ContextVar("looking", default=None)
 
 
 def identity(model: Any) -> str:
@@ -70,31 +74,50 @@ def identity(model: Any) -> str:
     found = _acquainted(model)
     if found is None:
         return told(model)
-    if not (found.identity and _at_work.get()):
+    if found not in (_at_work.get() or ()):
         found.look()
+    for met in (_looking.get(), _at_work.get()):
+        if met is not None and found not in met:
+            met.append(found)
     return found.identity
 
 
-@contextmanager
-def while_working() -> Iterator[None]:
-    """Let models that are run inside, or by a function so decorated, stay the models they were.
+def while_working(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Let the models of a function's first argument stay what they were while it runs them.
 
     What the user changes of a model between two such times makes another of it. Work is done on
     ground of our own.
+
+    Args:
+        function: of a problem first, or a method of what has one.
     """
-    if _at_work.get():
-        yield
-        return
-    for known in list(_known.values()):
-        known.look()
-    _at_work.set(True)
-    try:
-        with own_ground():
-            yield
-    finally:
-        _at_work.set(False)
-        for known in list(_known.values()):
-            known.settle()
+
+    @wraps(function)
+    def working(*given: _P.args, **named: _P.kwargs) -> _R:
+        if _at_work.get() is not None:
+            return function(*given, **named)
+        met = _met(given[0] if given else named.get("problem"))
+        _at_work.set(met)
+        try:
+            with own_ground():
+                return function(*given, **named)
+        finally:
+            _at_work.set(None)
+            for known in met:
+                known.settle()
+
+    return working
+
+
+def _met(first: Any) -> list[_Known]:
+    """The models of a problem, or of what has one, each looked at."""
+    problem, met = getattr(first, "problem", first), list[_Known]()
+    for name in ("model", "log_likelihood"):
+        if callable(model := getattr(problem, name, None)):
+            _looking.set(met)
+            identity(model)
+            _looking.set(None)
+    return met
 
 
 def _acquainted(model: Any) -> _Known | None:

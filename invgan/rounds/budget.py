@@ -55,7 +55,7 @@ _SEEDS = 4
 _HEAD_ALONE = {"steps": 0, "judge": False, "members": 1}
 
 
-@while_working()
+@while_working
 def solve_rounds(
     problem: Problem,
     simulating: SimulateConfig | None = None,
@@ -81,7 +81,7 @@ def solve_rounds(
     return confined(problem, simulations), simulations, inverse
 
 
-@while_working()
+@while_working
 def simulate_rounds(
     problem: Problem,
     simulating: SimulateConfig | None = None,

@@ -23,7 +23,7 @@ def runs_to_repeat(problem: Problem) -> int:
     return 0 if problem.stochastic else 2 * _ROWS
 
 
-@while_working()
+@while_working
 def check_repeatable(problem: Problem, *, seed: int = 0) -> None:
     """Run a deterministic model twice on three draws of the prior.
 

@@ -29,7 +29,7 @@ __all__ = ["fill_store", "simulate"]
 _FEWEST = 20
 
 
-@while_working()
+@while_working
 def simulate(
     problem: Problem,
     n: int = 100_000,
@@ -120,7 +120,7 @@ def simulate(
     return Simulations(x, y, problem.prior.names, problem.outputs, failed, info, records, own=own)
 
 
-@while_working()
+@while_working
 def fill_store(
     problem: Problem,
     store: str | Path,

@@ -45,7 +45,7 @@ Array = NDArray[np.float64]
 Advance = Callable[[int, int], None]
 
 
-@while_working()
+@while_working
 def sweep(
     problem: Problem,
     settings: Settings | None,
