@@ -266,6 +266,7 @@ def _first(pairs: Pairs, n: int) -> tuple[torch.Tensor, torch.Tensor]:
     return pairs.u[:n], pairs.y[:n]
 
 
+@pytest.mark.slow
 def test_a_training_that_is_taken_up_weighs_as_before(
     problem: Problem, simulations: Simulations, tmp_path: Path
 ) -> None:

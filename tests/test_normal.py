@@ -24,6 +24,7 @@ def example() -> ModuleType:
     return module
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("whole_classifier")
 def test_the_script_learns_the_normal_law(
     example: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

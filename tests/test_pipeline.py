@@ -535,6 +535,7 @@ def test_a_model_with_noise_is_iterated_and_taken_up_again(tmp_path: Path) -> No
     assert np.array_equal(again.samples.x, first.samples.x)
 
 
+@pytest.mark.slow
 def test_rounds_of_simulation_are_taken_up_again(tmp_path: Path) -> None:
     narrow = ig.Problem(lambda x: x, ig.Prior(x1=stats.norm(), x2=stats.norm()),
                         np.array([[0.5, -0.5]]), noise={"normal": 0.05},

@@ -92,6 +92,7 @@ def test_the_python_of_the_readme_runs(tmp_path: Path, capsys: pytest.CaptureFix
     assert (tmp_path / "runs" / "readme" / "report.html").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small")
 def test_the_python_of_the_tutorial_runs(tmp_path: Path) -> None:
     names: dict[str, Any] = {}
