@@ -60,7 +60,6 @@ class _Known:
 
 _known: dict[tuple[int, str | None], _Known] = {}
 _at_work: ContextVar[list[_Known] | None] = ContextVar("at_work", default=None)
-_looking: ContextVar[list[_Known] | None] = ContextVar("looking", default=None)
 
 
 def identity(model: Any) -> str:
@@ -74,10 +73,10 @@ def identity(model: Any) -> str:
     found = _acquainted(model)
     if found is None:
         return told(model)
-    if found not in (_at_work.get() or ()):
+    met = _at_work.get()
+    if met is None or found not in met:
         found.look()
-    for met in (_looking.get(), _at_work.get()):
-        if met is not None and found not in met:
+        if met is not None:
             met.append(found)
     return found.identity
 
@@ -96,9 +95,10 @@ def while_working(function: Callable[_P, _R]) -> Callable[_P, _R]:
     def working(*given: _P.args, **named: _P.kwargs) -> _R:
         if _at_work.get() is not None:
             return function(*given, **named)
-        met = _met(given[0] if given else named.get("problem"))
+        met = list[_Known]()
         _at_work.set(met)
         try:
+            _look_at_models(given[0] if given else named.get("problem"))
             with own_ground():
                 return function(*given, **named)
         finally:
@@ -109,15 +109,12 @@ def while_working(function: Callable[_P, _R]) -> Callable[_P, _R]:
     return working
 
 
-def _met(first: Any) -> list[_Known]:
-    """The models of a problem, or of what has one, each looked at."""
-    problem, met = getattr(first, "problem", first), list[_Known]()
+def _look_at_models(first: Any) -> None:
+    """See what the models of a problem, or of what has one, are before they are run."""
+    problem = getattr(first, "problem", first)
     for name in ("model", "log_likelihood"):
         if callable(model := getattr(problem, name, None)):
-            _looking.set(met)
             identity(model)
-            _looking.set(None)
-    return met
 
 
 def _acquainted(model: Any) -> _Known | None:
