@@ -246,7 +246,7 @@ def test_more_seeds_repeat_no_run(
 
 
 @pytest.mark.usefixtures("formula")
-@pytest.mark.parametrize("other", ["problem", "plan", "settings", "seed"])
+@pytest.mark.parametrize("other", ["problem", "plan", "settings", "seed", "exact"])
 def test_the_folder_of_another_sweep_is_refused(
     sum_problem: Problem, tmp_path: Path, other: str
 ) -> None:
@@ -259,10 +259,11 @@ def test_the_folder_of_another_sweep_is_refused(
     elif other == "settings":
         train = TrainConfig(**{**TRAIN.model_dump(), "hidden": 12})
         settings = Settings(simulate=TINY.simulate, train=train, sample=TINY.sample)
-    else:
+    elif other == "seed":
         seed = 1
+    exact = np.zeros((50, 2)) if other == "exact" else None
     with pytest.raises(InputError, match="holds a sweep of another problem, plan, seed or setting"):
-        sweep(problem, settings, plan, tmp_path, seed=seed, device="cpu")
+        sweep(problem, settings, plan, tmp_path, exact=exact, seed=seed, device="cpu")
 
 
 @pytest.mark.usefixtures("formula")
@@ -326,6 +327,35 @@ def test_a_failing_run_is_a_row_with_its_reason(counted: Problem) -> None:
     assert row.score("heldout") is None
     assert study.best is not None
     assert study.best.number != 1
+
+
+@pytest.mark.parametrize("method", ["grid", "optuna"])
+def test_a_run_that_failed_by_chance_is_run_once_more(
+    sum_problem: Problem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    full, done = [True], list[int]()
+
+    def lacking(task: Task) -> Row:
+        done.append(task.number)
+        if task.number == 1:
+            raise InputError("no such setting")
+        if task.number == 2 and full[0]:
+            raise MemoryError("no memory left")
+        return bowl(task)
+
+    monkeypatch.setattr("invgan.study.runs._judged", lacking)
+    monkeypatch.setattr("invgan.study.conduct.write_summary", lambda *given: None)
+    plan: dict[str, Any] = {**FOUR, "seeds": None}
+    if method == "optuna":
+        pytest.importorskip("optuna")
+        plan = {"method": "optuna", "vary": {"train.gamma": {"uniform": [0.1, 1]}}, "runs": 4}
+    first = sweep(sum_problem, TINY, plan, tmp_path, device="cpu")
+    assert [row.again for row in first.rows] == [False, False, True, False]
+    full[0] = False
+    done.clear()
+    second = sweep(sum_problem, TINY, plan, tmp_path, device="cpu")
+    assert done == ([2] if method == "grid" else [])
+    assert [bool(row.failure) for row in second.rows] == [False, True, method != "grid", False]
 
 
 def test_a_model_that_raises_later_is_a_row(sum_problem: Problem) -> None:
@@ -587,6 +617,7 @@ def test_the_figures_show_every_setting() -> None:
         ("vary: {train.gamma: {uniform: [2]}}", r"gamma\.uniform must be \[low, high\]"),
         ("vary: {train.gamma: {log_uniform: [0, 1]}}", "must have low above 0, or use uniform"),
         ("vary: {train.hidden: {uniform: [8.5, 16]}}", "must be whole numbers for this setting"),
+        ("vary: {train.judge: {uniform: [0, 1]}}", "takes no range; list the values to try"),
         ("vary: {}", "vary must not be empty"),
         ("method: grid", "vary is missing; say which settings differ"),
         ("metod: grid\nvary: {train.gamma: [1]}", "metod is not a setting; did you mean method?"),

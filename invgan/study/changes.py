@@ -9,7 +9,7 @@ from typing import Any, Union, get_args, get_origin
 from invgan.config import Settings
 from invgan.settings import Section, SettingError, unknown
 
-__all__ = ["Choice", "changed", "takes_whole_numbers", "variable"]
+__all__ = ["Choice", "changed", "takes_numbers", "takes_whole_numbers", "variable"]
 
 Choice = Mapping[str, Any]
 """A value for each setting that varies, by its dotted name."""
@@ -37,6 +37,12 @@ def variable(name: str) -> None:
     if complaint.instead is None:
         complaint = SettingError((name,), "is no setting of train or sample")
     raise complaint
+
+
+def takes_numbers(name: str) -> bool:
+    """Whether the setting of this dotted name takes numbers, so that a range makes sense."""
+    kinds = dict(_settings_of(Settings))[name]
+    return int in kinds or float in kinds
 
 
 def takes_whole_numbers(name: str) -> bool:

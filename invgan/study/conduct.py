@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from invgan.arguments import check_kinds, rows_of
 from invgan.config import Settings, plain
 from invgan.errors import InputError
 from invgan.execution import Execution
@@ -89,6 +90,7 @@ def sweep(
         OutsideError: no parameter of the prior explains the observations.
         ModelError: the model raised while it was simulated.
     """
+    check_kinds(plan=(plan, SweepPlan | Mapping))
     settings = settings or Settings()
     plan = plan if isinstance(plan, SweepPlan) else SweepPlan(**plan)
     check(plan, problem, settings, exact is not None)
@@ -96,6 +98,7 @@ def sweep(
     about = dict(resolved or {"seed": seed, "device": device, **plain(settings)})
     keys = fingerprints(problem, settings, seed)
     key = keys["sample"] + ("" if simulations is None else digest(simulations.x, simulations.y))
+    key += "" if exact is None else digest(rows_of("exact", exact, len(problem.prior.names)))
     store = Store(None if out is None else Path(out), key, plan, about)
     rows = store.rows()
     store.open()

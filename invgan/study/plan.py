@@ -26,7 +26,7 @@ from invgan.config.document import read_document
 from invgan.errors import InputError
 from invgan.problem import Problem
 from invgan.settings import Section, SettingError, short
-from invgan.study.changes import Choice, changed, takes_whole_numbers, variable
+from invgan.study.changes import Choice, changed, takes_numbers, takes_whole_numbers, variable
 from invgan.study.spaces import Space, space_of
 
 __all__ = ["SweepPlan", "check", "load_plan"]
@@ -78,6 +78,8 @@ class SweepPlan(Section):
                 space_of(values, whole=takes_whole_numbers(name))
             except SettingError as error:
                 raise error.under(name) from None
+            if not (isinstance(values, list | tuple) or takes_numbers(name)):
+                raise SettingError((name,), "takes no range; list the values to try")
         return raw
 
     @field_validator("seeds")

@@ -36,6 +36,8 @@ class Row:
         health: what the course of training looked like, or None where nobody judged it.
         seconds: of training.
         failure: why the run cannot be used, or None.
+        again: whether that was no word of invgan's own, such as a lack of memory, so that a sweep
+            that is taken up runs it once more.
     """
 
     number: int
@@ -45,6 +47,7 @@ class Row:
     health: str | None = None
     seconds: float = 0.0
     failure: str | None = None
+    again: bool = False
 
     def score(self, name: str) -> float | None:
         """The figure of this name; None for a run that failed or has not got it."""

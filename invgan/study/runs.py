@@ -81,7 +81,8 @@ def carry_out(task: Task) -> Row:
         with one_thread():
             return _judged(task)
     except Exception as error:
-        return Row(task.number, task.seed, task.choice, failure=_reason(error))
+        again = not isinstance(error, InvganError)
+        return Row(task.number, task.seed, task.choice, failure=_reason(error), again=again)
 
 
 def _reason(error: Exception) -> str:

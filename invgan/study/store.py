@@ -2,7 +2,9 @@
 
 Every file is written whole or not at all, so that a sweep that was stopped, however hard, goes on
 with the runs that are not there. More runs, and for a grid or random settings more seeds, may be
-asked for later; everything else that a run depends on is part of the folder's fingerprint.
+asked for later; everything else that a run depends on is part of the folder's fingerprint. A run
+that failed by no word of invgan's own is carried out once more, but for Optuna, whose later
+proposals rest on what it was told.
 """
 
 from __future__ import annotations
@@ -41,6 +43,7 @@ class Store:
         if path is not None and path.exists() and not path.is_dir():
             raise InputError(f"a sweep needs a folder; {str(path)!r} is a file, name another")
         self.path = path
+        self._settled = plan.method == "optuna"
         self._about = {
             "fingerprint": _fingerprint(key, plan),
             "plan": plan.model_dump(mode="json"),
@@ -60,7 +63,7 @@ class Store:
             write_text(self.path / "runs" / f"{row.number:04d}-{row.seed}.json", text + "\n")
 
     def rows(self) -> dict[tuple[int, int], Row]:
-        """All rows that are there, by number and seed.
+        """The rows that need no other run, by number and seed.
 
         Raises:
             InputError: one is damaged.
@@ -73,7 +76,8 @@ class Store:
                 raise InputError(
                     f"{file} is damaged ({error}); remove it, and its run is repeated"
                 ) from None
-            found[row.number, row.seed] = row
+            if self._settled or not row.again:
+                found[row.number, row.seed] = row
         return found
 
     def _refuse_others(self) -> None:
