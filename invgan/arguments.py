@@ -22,6 +22,7 @@ _WANTED = {
     "Samples": "Samples, as sample, correct and run_mcmc give them",
     "Drawer": "an Inverse, or what draws as one does",
     "Settings": "Settings, such as Settings(train=TrainConfig(steps=6000))",
+    "SweepPlan": "a plan, such as {'vary': {'train.gamma': [0.05, 0.5]}}",
     "TrainConfig": "a TrainConfig, such as TrainConfig(steps=6000)",
 }
 

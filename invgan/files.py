@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,13 @@ __all__ = ["digest", "replacing", "write_text"]
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Hand out a temporary path beside the given one and move it there when all went well."""
+    """Hand out a temporary path beside the given one and move it there when all went well.
+
+    The name is of its own, so that two that write the same file do not meet in it.
+    """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.partial")
+    temporary = target.with_name(f".{target.name}.{token_hex(4)}.partial")
     try:
         yield temporary
         temporary.replace(target)

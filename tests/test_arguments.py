@@ -38,6 +38,7 @@ def calls(
         "validate": ready(ig.validate, samples=samples, **pair),
         "compare": ready(ig.compare, a=samples, b=samples),
         "solve": ready(ig.solve, **pair),
+        "sweep": ready(ig.sweep, settings=None, **pair),
         "train_rgan": ready(ig.train_rgan, **pair),
         "calibrate": ready(ig.calibrate, drawer=sum_inverse, x=x, y=x.sum(axis=1, keepdims=True)),
         "draw": ready(sum_inverse.draw, y=[[1.0]]),
@@ -96,6 +97,8 @@ def test_settings_are_no_mapping(calls: dict[str, Call]) -> None:
         InputError, match=r"settings must be Settings, such as .*; got \{'seed': 1}"
     ):
         calls["solve"](settings={"seed": 1})
+    with pytest.raises(InputError, match=r"plan must be a plan, such as .*; got None"):
+        calls["sweep"](plan=None)
     with pytest.raises(InputError, match="config must be a TrainConfig, such as"):
         calls["train"](config={"steps": 3})
 

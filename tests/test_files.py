@@ -22,6 +22,15 @@ def test_text_comes_back_and_the_last_one_wins(tmp_path, first, second):
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_two_that_write_the_same_file_do_not_meet(tmp_path):
+    path = tmp_path / "notes.txt"
+    with replacing(path) as one, replacing(path) as other:
+        one.write_text("one", encoding="utf-8")
+        other.write_text("other", encoding="utf-8")
+    assert path.read_text(encoding="utf-8") == "one"
+    assert list(tmp_path.iterdir()) == [path]
+
+
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_a_failure_half_way_leaves_the_old_file_and_no_other(tmp_path, error):
     path = tmp_path / "notes.txt"

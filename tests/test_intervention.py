@@ -304,6 +304,8 @@ def test_foreign_simulations_unknown_roads_and_few_rows_are_refused(
         couple(pharmacology(), shift_simulations)
     with pytest.raises(InputError, match="road must be"):
         solve_intervention(shift(), shift_simulations, road="ipf")
+    with pytest.raises(InputError, match="n must be a whole number, 20 or more; got 0"):
+        solve_intervention(shift(), shift_simulations, 0)
     with pytest.raises(InputError, match="5 observed rows"):
         project([np.ones((100, 1))], [np.ones((5, 1))])
     with pytest.raises(InputError, match="'control' and 'treated'"):

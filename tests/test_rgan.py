@@ -272,6 +272,8 @@ def test_a_saved_generator_draws_the_same(
         PopulationGenerator.load(tmp_path / "rgan", device="cpu")
     with pytest.raises(InputError, match="no trained generator"):
         PopulationGenerator.load(tmp_path / "other", device="cpu")
+    with pytest.raises(InputError, match="n must be a whole number, 1 or more; got 0"):
+        again.sample(0)
 
 
 def test_what_it_cannot_do_is_refused_at_the_door(

@@ -414,8 +414,11 @@ def test_damaged_files_and_none_are_refused(
 def test_a_generator_without_codes_says_so() -> None:
     table = np.random.default_rng(0).normal(size=300)
     config = TrainConfig(**{**SMALL, "hidden": 8, "steps": 0}, evaluations=1)
+    generator = fit_generator(table, config, device="cpu")
     with pytest.raises(InputError, match="trained without codes"):
-        fit_generator(table, config, device="cpu").draw(5, code=0)
+        generator.draw(5, code=0)
+    with pytest.raises(InputError, match="n must be a whole number, 1 or more; got -1"):
+        generator.draw(-1)
 
 
 @pytest.mark.parametrize(

@@ -140,8 +140,11 @@ class PopulationGenerator:
         Other Args:
             seed: of the noise.
             progress: called with (done, total).
+
+        Raises:
+            InputError: n is no whole number above zero.
         """
-        started = time.perf_counter()
+        n, started = whole("n", n), time.perf_counter()
         device = next(self.generator.parameters()).device
         rng, parts = generator_on(device, seed), []
         for start in range(0, n, _AT_ONCE):

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from invgan.arguments import seeds_from
+from invgan.arguments import seeds_from, whole
 from invgan.errors import InputError
 from invgan.files import digest
 from invgan.gan.artefact import Kind
@@ -75,8 +75,9 @@ class TableGenerator:
             code: the kind of all draws, 0 to ``config.codes - 1``; kinds at random where left out.
 
         Raises:
-            InputError: there is no such code.
+            InputError: there is no such code, or n is no whole number above zero.
         """
+        n = whole("n", n)
         check_code(code, self.config.codes)
         device = next(self.generator.parameters()).device
         rng, u = generator_on(device, seed), np.empty((n, len(self.centre)))

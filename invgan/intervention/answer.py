@@ -17,7 +17,7 @@ from typing import Literal
 
 import numpy as np
 
-from invgan.arguments import check_kinds, seeds_from
+from invgan.arguments import check_kinds, seeds_from, whole
 from invgan.correction import correct, push_forward
 from invgan.errors import CorrectionError, InputError
 from invgan.gan import sample, train
@@ -93,24 +93,25 @@ def solve_intervention(
     Args:
         intervention: the problem.
         simulations: prior simulations of ``intervention.problem()``; made here by default.
-        n: how many draws.
+        n: how many draws, 20 or more.
 
     Other Args:
         road: ``"projection"`` or ``"rgan"``.
         budget: how many simulations are made here.
-        train_config: of the conditional generator.
-        rgan_config: of the regularised generator.
+        train_config: of the conditional generator, which the road ``"projection"`` trains.
+        rgan_config: of the regularised generator, which the road ``"rgan"`` trains.
         seed: of everything random.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         progress: called with (steps done, steps) of the training.
 
     Raises:
-        InputError: no such road, or the model is stochastic on the road ``"projection"``.
+        InputError: no such road, too few draws, or a stochastic model on the road ``"projection"``.
         OutsideError: no parameter of the prior explains one of the populations.
         CorrectionError: too few simulations explain both populations.
     """
     if road not in ("projection", "rgan"):
         raise InputError(f"road must be 'projection' or 'rgan'; got {road!r}")
+    n = whole("n", n, least=20)
     check_kinds(
         intervention=(intervention, Intervention), simulations=(simulations, Simulations | None)
     )
