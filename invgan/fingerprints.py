@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from invgan.config import Settings
 from invgan.files import digest
 from invgan.models import identity
 from invgan.observations import known_by
+from invgan.own_prior import prior_known_by
 from invgan.problem import Problem
 from invgan.samples import Simulations
 
@@ -22,12 +21,14 @@ def fingerprints(
     """A fingerprint for each stage, covering all the stages that it rests on.
 
     The model and the likelihood enter by their code, the prior and observed laws by what they draw,
-    observed tables and simulations that were made elsewhere by their numbers.
+    a prior of the user's own by the densities of these draws too, observed tables and simulations
+    that were made elsewhere by their numbers.
     """
-    x, y = problem.prior.sample(64, np.random.default_rng(0)), known_by(problem.observations)
+    known, y = prior_known_by(problem.prior), known_by(problem.observations)
     asked = [problem.prior.names, problem.outputs, problem.question]
     about = [*asked, problem.stochastic, problem.noise, problem.missing, seed]
-    base = digest(repr(about), repr(x.tolist()), repr(y.shape), y, identity(problem.model))
+    drawn = [repr(part.tolist()) for part in known]
+    base = digest(repr(about), *drawn, repr(y.shape), y, identity(problem.model))
     simulating = settings.simulate
     learning = settings.train.model_dump_json(exclude={"workers"})
     rounds = (simulating.rounds, simulating.miss, learning) if simulating.rounds > 1 else ()

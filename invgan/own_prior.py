@@ -12,7 +12,7 @@ from invgan.errors import InputError
 from invgan.fields import GaussianField
 from invgan.priors import Box, Dirichlet, MultivariateNormal, Prior, PriorLike, Simplex
 
-__all__ = ["as_prior"]
+__all__ = ["as_prior", "prior_known_by"]
 
 Array = NDArray[np.float64]
 
@@ -38,6 +38,12 @@ def as_prior(prior: Any) -> PriorLike:
     if not isinstance(prior, _READY):
         _check(prior)
     return prior
+
+
+def prior_known_by(prior: PriorLike) -> list[Array]:
+    """What tells a prior from others: a few draws and, of a user's own, their densities."""
+    x = prior.sample(_TRIED, np.random.default_rng(0))
+    return [x] if isinstance(prior, _READY) else [x, prior.log_prob(x)]
 
 
 def _check(prior: PriorLike) -> None:

@@ -103,7 +103,7 @@ class Run:
         self,
         problem: Problem,
         settings: Settings,
-        out: Path | None,
+        out: str | Path | None,
         *,
         seed: int = 0,
         device: str = "auto",
@@ -125,7 +125,7 @@ class Run:
         self._resolved = dict(resolved or {"seed": seed, "device": device, **plain(settings)})
         keys = fingerprints(problem, settings, seed, simulations)
         # A model may change the working directory.
-        where = None if out is None else out.absolute()
+        where = None if out is None else Path(out).absolute()
         self._folder = Folder(where, keys, device, self._resolved)
         self._done: dict[str, Any] = {}
         self._given = simulations

@@ -583,6 +583,27 @@ def test_the_regularised_generator_knows_whether_its_draws_will_be_corrected() -
     assert [round(c.last_weight, 6) for c in configs] == [0.1, 0.003, 0.003]
 
 
+def test_another_density_of_the_same_draws_is_another_prior() -> None:
+    class Square:
+        names, support = ("x1", "x2"), ig.Box(np.zeros(2), np.ones(2))
+
+        def __init__(self, level: float) -> None:
+            self.level = level
+
+        def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
+            return rng.random((n, 2))
+
+        def log_prob(self, x: np.ndarray) -> np.ndarray:
+            return self.level * x[:, 0]
+
+    first, again, other = (
+        fingerprints(ig.Problem(add, Square(level), stats.norm(1, 0.2)), settings(), 1)
+        for level in (0, 0, 1)
+    )
+    assert first == again
+    assert first["mcmc"] != other["mcmc"]
+
+
 def test_a_table_of_which_one_row_changed_is_another_problem() -> None:
     """Once only 64 of the rows were looked at, and the old answer came back for the new table."""
     prior = ig.Prior(x1=stats.norm(), x2=stats.norm())
