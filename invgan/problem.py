@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from invgan.errors import InputError
 from invgan.execution import Execution
 from invgan.fields import field_shape, quantities, quantity_names
-from invgan.models import Command, Summarised
+from invgan.models import Command, OdeModel, Summarised
 from invgan.noise import Noise, as_noise
 from invgan.observations import Law, Observations, Table, as_observations
 from invgan.own_prior import as_prior
@@ -52,7 +52,8 @@ class Problem:
             output), or a joint law.
 
     Other Args:
-        outputs: names of the L outputs. By default those of the observations, else y1, y2, ...
+        outputs: names of the L outputs. By default those of the observations, else those that an
+            `ode_model` knows, else y1, y2, ...
         vectorized: False for a model of one parameter vector x (D,) that returns L numbers, one
             number, or a mapping from names to numbers.
         stochastic: True for a model with noise; it is then called as ``model(x, rng)``.
@@ -110,6 +111,8 @@ class Problem:
         if not callable(model):
             raise InputError(f"the model must be a function; got {type(model).__name__}")
         seen = as_observations(observations, missing=bool(missing))
+        if outputs is None and isinstance(model, OdeModel):
+            outputs = _where_unnamed(model.outputs, seen)
         names = _output_names(outputs, seen)
         put = object.__setattr__
         put(self, "model", model)
@@ -278,6 +281,12 @@ def default_names(width: int) -> tuple[str, ...]:
 def unnamed(outputs: tuple[str, ...]) -> bool:
     """Whether nobody named these outputs, so that they have only their order to go by."""
     return outputs == default_names(len(outputs))
+
+
+def _where_unnamed(outputs: tuple[str, ...] | None, seen: Observations) -> tuple[str, ...] | None:
+    """The model's own names, where there are as many observed columns and nobody named them."""
+    fitting = outputs is not None and seen.names is None and seen.width == len(outputs)
+    return outputs if fitting else None
 
 
 def _output_names(outputs: Sequence[str] | None, seen: Observations) -> tuple[str, ...]:

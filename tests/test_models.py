@@ -76,6 +76,20 @@ def make(method: str, **more: Any) -> Any:
 # Equations --------------------------------------------------------------------------------------
 
 
+def test_observations_without_names_get_those_of_the_states() -> None:
+    def problem(rows: Any, observe: list[str] | None = None, **more: Any) -> Problem:
+        return Problem(make("LSODA", observe=observe or ["v"], **more), Prior(w=stats.norm()), rows)
+
+    width = len(TIMES)
+    v = tuple(make("LSODA", observe=["v"])([1.0, 0.5]))
+    numbered = tuple(f"y{j + 1}" for j in range(width))
+    assert problem(np.ones((30, width))).outputs == v
+    assert problem(np.ones((30, width)), ["u", "v"]).outputs == numbered
+    assert problem({name: np.ones(30) for name in numbered}).outputs == numbered
+    summed = problem(np.ones((30, width)), summary=lambda t, u: u[:, :, 0])
+    assert summed.outputs == numbered
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_the_oscillator_is_solved(method: str) -> None:
     x = np.array([[1.0, 2.0], [3.0, -1.0], [0.5, 0.1]])

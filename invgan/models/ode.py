@@ -71,6 +71,13 @@ class OdeModel:
         said += [self.observed, self.times, self.start]
         return f"ode_model {[*said, self.method, self.rtol, self.atol, self.most]}"
 
+    @property
+    def outputs(self) -> tuple[str, ...] | None:
+        """Names of the outputs, or None where only a run or the summary tells them."""
+        if self.summary is not None or self.observed is None:
+            return None
+        return _names(self.observed, self.times)
+
     def __call__(self, x: ArrayLike) -> dict[str, Any] | Array:
         """Outputs for each row of x.
 
@@ -139,12 +146,9 @@ class OdeModel:
         return np.asarray(found.y.T)
 
     def _outputs(self, u: Array) -> dict[str, Array]:
-        labels = _labels(self.times)
-        return {
-            f"{name}_{label}": u[:, k, j]
-            for name, j in self._observed(u.shape[2])
-            for k, label in enumerate(labels)
-        }
+        observed = self._observed(u.shape[2])
+        columns = u[:, :, [j for _, j in observed]].transpose(2, 1, 0).reshape(-1, len(u))
+        return dict(zip(_names(observed, self.times), columns, strict=True))
 
     def _observed(self, states: int) -> Sequence[tuple[str, int]]:
         if self.observed is None:
@@ -280,7 +284,9 @@ def _observe(
     return tuple(found)
 
 
-def _labels(times: tuple[float, ...]) -> list[str]:
-    """The times as short as they can be told apart."""
-    short = [f"{t:g}" for t in times]
-    return short if len(set(short)) == len(short) else [repr(t) for t in times]
+def _names(observed: Sequence[tuple[str, int]], times: tuple[float, ...]) -> tuple[str, ...]:
+    """State and time of each output, the times as short as they can be told apart."""
+    labels = [f"{t:g}" for t in times]
+    if len(set(labels)) < len(labels):
+        labels = [repr(t) for t in times]
+    return tuple(f"{name}_{label}" for name, _ in observed for label in labels)
