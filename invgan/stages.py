@@ -8,14 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from invgan.answers import corrected_draws
 from invgan.arguments import seeds_from
 from invgan.checks import beside, compare, validate
 from invgan.config import Settings
-from invgan.correction import correct, push_forward
-from invgan.errors import CorrectionError, InputError
+from invgan.correction import push_forward
+from invgan.errors import InputError
 from invgan.folder import Verdicts
 from invgan.gan import (
     Inverse,
@@ -42,8 +44,6 @@ __all__ = ["ProgressFactory", "Work", "evidence", "seconds_of", "stage_seeds"]
 
 Advance = Callable[[int, int], None]
 ProgressFactory = Callable[[str], AbstractContextManager[Advance]]
-
-_SPARE = 1.5
 
 
 @dataclass(frozen=True)
@@ -173,16 +173,18 @@ class Work:
         Outputs of the model are kept in the scratch folder as they come, which the caller removes.
         """
         here, n = confined(self.problem, simulations), self.settings.sample.n
-        population, correcting = here.question == "population", self._correcting
         with self._bar("sample") as advance:
-            drawn = _drawn(here, inverse, int(_SPARE * n) if correcting else n, seed)
+            if self._correcting:
+                return corrected_draws(
+                    here, partial(_drawn, here, inverse), n, simulations,
+                    seeds=(seed, correct_seed), scratch=scratch, progress=advance,
+                )  # fmt: skip
+            drawn = _drawn(here, inverse, n, seed)
             raw = push_forward(here, drawn, seed=seed, scratch=scratch, progress=advance)
-            if population and here.random and isinstance(inverse, Inverse):
+            if here.question == "population" and here.random and isinstance(inverse, Inverse):
                 drawer = Confined(inverse, here.prior)
                 return iterate(here, drawer, n, seed=seed, scratch=scratch, progress=advance), raw
-            if not correcting:
-                return raw, raw
-            return _corrected(self.problem, raw, n, simulations, correct_seed), raw
+            return raw, raw
 
     def mcmc(self, simulations: Simulations, seed: int, checkpoint: Path | None) -> Samples:
         """The baseline."""
@@ -267,17 +269,6 @@ def _drawn(problem: Problem, inverse: Inverse | PopulationGenerator, n: int, see
     if isinstance(problem.prior, Truncated):
         return sample_inside(problem, inverse, n, seed=seed)
     return sample(inverse, problem.observations, n, seed=seed)
-
-
-def _corrected(
-    problem: Problem, raw: Samples, n: int, simulations: Simulations, seed: int
-) -> Samples:
-    """The corrected draws, or the raw ones with the reason why they cannot be believed."""
-    try:
-        return correct(problem, raw, n, simulations=simulations, seed=seed)
-    except CorrectionError as error:
-        info = {**raw.info, "converged": False, "message": str(error)}
-        return Samples(raw.x, raw.y, raw.weights, raw.names, raw.outputs, info)
 
 
 def stage_seeds(seed: int) -> dict[str, int]:

@@ -13,7 +13,7 @@ FLOORS = [
     {"stages"},
     {"fingerprints", "folder", "solution"},
     {"config", "report"},
-    {"rounds", "intervention"},
+    {"rounds", "intervention", "answers"},
     {"gan", "mcmc", "correction", "mixing", "checks", "gallery"},
     {"predictability"},
     {"simulation"},

@@ -1,0 +1,98 @@
+"""A population's answer: draws, the model's outputs for them, and the correction of both.
+
+Half as many draws again as wanted are made. Where the correction counts few of them, the answer
+would be few draws many times over: then further ones are made, in all up to five times as many as
+wanted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from invgan.arguments import seeds_from
+from invgan.correction import correct, push_forward
+from invgan.errors import CorrectionError
+from invgan.problem import Problem
+from invgan.samples import Samples, Simulations
+
+__all__ = ["corrected_draws"]
+
+_SPARE, _MOST = 1.5, 5
+
+
+def corrected_draws(
+    problem: Problem,
+    draw: Callable[[int, int], Samples],
+    n: int,
+    simulations: Simulations,
+    *,
+    seeds: tuple[int, int],
+    scratch: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Samples, Samples]:
+    """The corrected draws, and those that they were chosen from.
+
+    Args:
+        problem: a population's, of a deterministic model.
+        draw: called with a number and a seed; gives so many of the generator's draws.
+        n: how many are wanted.
+        simulations: of the prior.
+
+    Other Args:
+        seeds: of the draws, and of the correction.
+        scratch: a folder where outputs are kept as they come.
+        progress: called with (model runs done, total).
+
+    Returns:
+        The answer and all draws. Where the correction cannot be believed the answer is the draws
+        themselves, and its ``info`` has ``converged`` False and the reason as ``message``.
+    """
+
+    def pushed(count: int, seed: int) -> Samples:
+        return push_forward(
+            problem, draw(count, seed), seed=seed, scratch=scratch, progress=progress
+        )
+
+    raw = pushed(int(_SPARE * n), seeds[0])
+    answer = _corrected(problem, raw, n, simulations, seeds[1])
+    short = _short(answer, len(raw), n)
+    if short:
+        raw = _joined(raw, pushed(short, *seeds_from(seeds[0], 1)))
+        answer = _corrected(problem, raw, n, simulations, seeds[1])
+    return answer, raw
+
+
+def _short(answer: Samples, made: int, n: int) -> int:
+    """How many draws lack until n of them count, with some to spare."""
+    share = answer.info.get("effective_share", 1.0)
+    enough = share * made >= n
+    return 0 if enough else min(math.ceil(_SPARE * n / share), _MOST * n) - made
+
+
+def _corrected(
+    problem: Problem, raw: Samples, n: int, simulations: Simulations, seed: int
+) -> Samples:
+    """The corrected draws, or the raw ones with the reason why they cannot be believed."""
+    try:
+        return correct(problem, raw, n, simulations=simulations, seed=seed)
+    except CorrectionError as error:
+        info = {**raw.info, "converged": False, "message": str(error)}
+        return replace(raw, info=info)
+
+
+def _joined(first: Samples, further: Samples) -> Samples:
+    """Both, with what they cost together."""
+    info = dict(first.info)
+    for name in ("seconds", "model_evaluations", "not_finite"):
+        info[name] += further.info[name]
+    info["lost"] = info["not_finite"] / info["model_evaluations"]
+    x, weights = (
+        np.concatenate([getattr(first, part), getattr(further, part)]) for part in ("x", "weights")
+    )
+    y = None if first.y is None or further.y is None else np.concatenate([first.y, further.y])
+    return replace(first, x=x, y=y, weights=weights, info=info)
