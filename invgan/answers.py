@@ -2,7 +2,7 @@
 
 Half as many draws again as wanted are made. Where the correction counts few of them, the answer
 would be few draws many times over: then further ones are made, in all up to five times as many as
-wanted.
+wanted, or what half a gigabyte holds.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from invgan.samples import Samples, Simulations
 
 __all__ = ["corrected_draws"]
 
-_SPARE, _MOST = 1.5, 5
+_SPARE, _MOST, _MOST_NUMBERS = 1.5, 5, 2**26
 
 
 def corrected_draws(
@@ -60,18 +60,20 @@ def corrected_draws(
 
     raw = pushed(int(_SPARE * n), seeds[0])
     answer = _corrected(problem, raw, n, simulations, seeds[1])
-    short = _short(answer, len(raw), n)
-    if short:
+    short = _short(answer, raw, n)
+    if short > 0:
         raw = _joined(raw, pushed(short, *seeds_from(seeds[0], 1)))
         answer = _corrected(problem, raw, n, simulations, seeds[1])
     return answer, raw
 
 
-def _short(answer: Samples, made: int, n: int) -> int:
-    """How many draws lack until n of them count, with some to spare."""
-    share = answer.info.get("effective_share", 1.0)
-    enough = share * made >= n
-    return 0 if enough else min(math.ceil(_SPARE * n / share), _MOST * n) - made
+def _short(answer: Samples, raw: Samples, n: int) -> int:
+    """How many draws lack until n of them count, with some to spare, as memory allows."""
+    share = float(answer.info.get("effective_share", 1.0))
+    if share * len(raw) >= n:
+        return 0
+    room = _MOST_NUMBERS // (len(raw.names) + len(raw.outputs))
+    return min(math.ceil(_SPARE * n / share), _MOST * n, room) - len(raw)
 
 
 def _corrected(

@@ -45,6 +45,11 @@ def drawn(count: int, seed: int, shift: float = 0.0) -> Samples:
     return Samples(x, None, np.ones(count), ("x1", "x2"), ("y",), info)
 
 
+def a_quarter(asked: Problem, raw: Samples, n: int, **given: Any) -> Samples:
+    """The draws as they are, of which a quarter is said to count."""
+    return replace(raw, info={**raw.info, "effective_share": 0.25})
+
+
 @pytest.fixture(scope="module")
 def simulations() -> Simulations:
     return simulate(problem(add, 0, 1), 400, seed=1)
@@ -73,10 +78,7 @@ def test_where_few_draws_count_more_are_made(simulations: Simulations) -> None:
 def test_what_was_run_before_a_stop_is_not_run_again(
     simulations: Simulations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def counted(asked: Problem, raw: Samples, n: int, **given: Any) -> Samples:
-        return replace(raw, info={**raw.info, "effective_share": 0.25})
-
-    monkeypatch.setattr("invgan.answers.correct", counted)
+    monkeypatch.setattr("invgan.answers.correct", a_quarter)
     model = Counting()
     asked = problem(model, 1, 0.35)
     model.most = 350
@@ -86,6 +88,17 @@ def test_what_was_run_before_a_stop_is_not_run_again(
     assert done >= 300
     _, raw = corrected_draws(asked, drawn, N, simulations, seeds=(1, 2), scratch=tmp_path)
     assert model.rows == len(raw) == 5 * N
+
+
+def test_no_more_are_made_than_memory_holds(
+    simulations: Simulations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("invgan.answers.correct", a_quarter)
+    monkeypatch.setattr("invgan.answers._MOST_NUMBERS", 3 * 400)
+    asked = problem(add, 1, 0.35)
+    assert len(corrected_draws(asked, drawn, N, simulations, seeds=(1, 2))[1]) == 400
+    monkeypatch.setattr("invgan.answers._MOST_NUMBERS", 3 * 100)
+    assert len(corrected_draws(asked, drawn, N, simulations, seeds=(1, 2))[1]) == 300
 
 
 def test_a_correction_that_cannot_be_believed_asks_for_no_more(simulations: Simulations) -> None:
