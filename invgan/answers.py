@@ -1,13 +1,12 @@
 """A population's answer: draws, the model's outputs for them, and the correction of both.
 
 Half as many draws again as wanted are made. Where the correction counts few of them, the answer
-would be few draws many times over: then further ones are made, in all up to five times as many as
-wanted, or what half a gigabyte holds.
+would be few draws many times over: then further ones are made, in all five times as many as wanted,
+or what half a gigabyte holds.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -68,12 +67,12 @@ def corrected_draws(
 
 
 def _short(answer: Samples, raw: Samples, n: int) -> int:
-    """How many draws lack until n of them count, with some to spare, as memory allows."""
+    """How many more draws are made, as memory allows, where fewer than n of these count."""
     share = float(answer.info.get("effective_share", 1.0))
     if share * len(raw) >= n:
         return 0
     room = _MOST_NUMBERS // (len(raw.names) + len(raw.outputs))
-    return min(math.ceil(_SPARE * n / share), _MOST * n, room) - len(raw)
+    return min(_MOST * n, room) - len(raw)
 
 
 def _corrected(

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from invgan.arguments import check_kinds, seeds_from, whole
-from invgan.calibration.draws import conditions
+from invgan.calibration.draws import conditions, few_columns
 from invgan.errors import CorrectionError, InputError
 from invgan.matching import matched
 from invgan.models.identity import while_working
@@ -117,9 +117,10 @@ def correct(
         progress: called with (model runs done, total).
 
     Returns:
-        Draws that count equally. ``info`` gains mean_weight, effective_share, largest_weight,
-        distinct (the share of distinct points), ratio and ratio_gain (the classifier that was
-        chosen for the outputs, and the nats that held-out rows gain by it), and the same for x
+        Draws that count equally. ``info`` gains mean_weight, effective_share, effective_samples
+        (how many independent draws they are worth), largest_weight, distinct (the share of distinct
+        points), ratio and ratio_gain (the classifier that was chosen for the outputs, and the nats
+        that held-out rows gain by it), and the same for x
         given y: ratio_given_y, gain_given_y.
 
     Raises:
@@ -141,7 +142,7 @@ def correct(
     given = _given_outputs(problem, pushed, y, simulations, given_seed)
     weights = pushed.weights * np.exp(given.log)
     reference = _reference(problem, len(y), reference_seed)
-    ratio = log_ratio(*_few(reference, y), of_q=weights, seed=ratio_seed)
+    ratio = log_ratio(*_few(reference, y, ratio_seed), of_q=weights, seed=ratio_seed)
     weights = weights * np.exp(ratio.log) * _possible(problem, y)
     share = _check_share(weights)
     mean = float(weights.mean())
@@ -153,6 +154,7 @@ def correct(
         "seconds": pushed.info.get("seconds", 0.0) + time.perf_counter() - started,
         "mean_weight": mean,
         "effective_share": share,
+        "effective_samples": min(float(n), share * len(weights)),
         "largest_weight": float(weights.max()),
         "distinct": len(np.unique(rows)) / len(rows),
         "ratio": ratio.chosen,
@@ -207,14 +209,22 @@ def _reference(problem: Problem, n: int, seed: int) -> Array:
     return seen.sample(min(4 * n, _MOST_REFERENCE), np.random.default_rng(seed))
 
 
-def _few(reference: Array, y: Array) -> tuple[Array, Array]:
-    """Both clouds in few columns, the leading principal components where the outputs are many."""
+def _few(reference: Array, y: Array, seed: int) -> tuple[Array, Array]:
+    """Both clouds in few columns, the leading principal components where the outputs are many.
+
+    They are those of both together, in random order: rows lie further out along axes that were
+    fitted to them than others of the same law, so the axes of one cloud would tell it.
+    """
     if y.shape[1] <= _MOST_COLUMNS:
         return reference, y
-    a, b = conditions(reference, y, _MOST_COLUMNS)
-    told = np.cumsum(a.var(axis=0)) / a.var(axis=0).sum()
+    both = np.concatenate([few_columns(reference), few_columns(y)])
+    order = np.random.default_rng(seed).permutation(len(both))
+    found = np.empty((len(both), min(_MOST_COLUMNS, both.shape[1])))
+    known, _ = conditions(both[order], both[:1], _MOST_COLUMNS)
+    found[order, : known.shape[1]] = known
+    told = np.cumsum(known.var(axis=0)) / known.var(axis=0).sum()
     kept = 1 + int(np.searchsorted(told, _TOLD))
-    return a[:, :kept], b[:, :kept]
+    return found[: len(reference), :kept], found[len(reference) :, :kept]
 
 
 def _possible(problem: Problem, y: Array) -> Array:

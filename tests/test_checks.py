@@ -14,11 +14,13 @@ from scipy.special import ndtr, ndtri
 
 from invgan.checks import beside, compare, validate
 from invgan.checks.consistency import nearby
-from invgan.checks.population import against_simulations, distance_to_prior
+from invgan.checks.population import _noise, against_simulations, distance_to_prior
+from invgan.checks.posterior import _depths
 from invgan.correction import correct, push_forward
 from invgan.errors import InputError, OutsideError
 from invgan.health import FAILURES, Health
 from invgan.mcmc import run_mcmc
+from invgan.metrics import wasserstein
 from invgan.observations import Table
 from invgan.predictability import check_predictability, explained
 from invgan.priors import Prior
@@ -130,6 +132,23 @@ def test_an_answer_far_from_the_prior_is_caught_by_the_divergences(
     x = np.stack([y / 2 + spread, y / 2 - spread], axis=1)
     names = failed(sum_problem, x, simulations=sum_simulations)
     assert names == {"KL gap"} | own
+
+
+def test_an_exact_answer_on_a_thin_sheet_is_no_divergence_from_the_prior() -> None:
+    """Its sheet is thinner than the distances between draws, by which neighbours judge it."""
+    rng, n, sd = np.random.default_rng(0), 4000, 0.003
+    axis = np.ones(3) / np.sqrt(3)
+    x, y, z = rng.normal(size=(20_000, 3)), rng.normal(0, sd, n), rng.normal(size=(n, 3))
+    z += np.outer(y - z @ axis, axis)
+    names = ("x1", "x2", "x3")
+    problem = Problem(
+        lambda x: x @ axis, Prior(dict.fromkeys(names, stats.norm())), stats.norm(0, sd)
+    )
+    made = Simulations(x, (x @ axis)[:, None], names, ("y",), x[:0])
+    gap = distance_to_prior(problem, z, (z @ axis)[:, None], made, 1)[-1]
+    assert gap.name == "KL gap"
+    assert gap.value < -0.3
+    assert gap.passed
 
 
 def test_a_branch_that_is_drawn_too_often_is_caught_by_simulations_with_the_same_outputs() -> None:
@@ -362,6 +381,28 @@ def test_a_few_exact_rows_of_many_outputs_are_hardly_ever_refused(
         strict += bool(np.any((seen < y.min(axis=0)) | (seen > y.max(axis=0))))
     assert strict > 5
     assert refused <= (6 if law.dist.name == "t" else 3)
+
+
+def test_few_draws_can_reach_the_depth_that_is_asked_for() -> None:
+    """Of a hundred draws one in fifty lies beyond all others, in one of ten columns one in five."""
+    refused, names = 0, list("abcdefghij")
+    for seed in range(150):
+        rows = np.random.default_rng(seed).normal(size=(101, 10))
+        refused += not all(m.passed for m in _depths(rows[1:], rows[0], names))
+    assert refused <= 2
+    assert not any(m.passed for m in _depths(rows[1:], np.full(10, 8.0), names))
+
+
+def test_wasserstein_of_exact_draws_is_hardly_ever_beyond_its_floor() -> None:
+    """Thirty partings and a gamma law's tail refused thirteen times as many as were allotted."""
+    refused = 0
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        y, rows = rng.normal(size=(30, 5)), rng.normal(size=(150, 5))
+        scale = rows.std(axis=0)
+        floor, _ = _noise(y, rows, scale, 30, rng)
+        refused += bool(np.any(wasserstein(y, rows) / scale > floor))
+    assert refused <= 2
 
 
 def test_one_row_far_beyond_few_simulations_is_refused() -> None:

@@ -77,6 +77,17 @@ def test_by_default_as_many_as_stay_distinct_come_back(sum_problem: Problem) -> 
     assert 1000 < len(answer) < 8000
 
 
+def test_many_outputs_do_not_accuse_exact_draws() -> None:
+    """Axes that were fitted to the observed rows alone told them from any others of their law."""
+    prior = Prior({f"a{j}": stats.norm(0, 2) for j in range(60)})
+    rows = np.random.default_rng(1).normal(size=(400, 60))
+    x = np.random.default_rng(2).normal(size=(3000, 60))
+    problem = Problem(lambda x: x, prior, rows)
+    found = correct(problem, Samples(x, None, np.ones(3000), prior.names, problem.outputs), 1500)
+    assert found.info["effective_share"] > 0.95
+    assert found.info["effective_samples"] == 1500
+
+
 def test_a_posterior_has_nothing_to_correct(sum_problem: Problem) -> None:
     problem = Problem(sum_problem.model, sum_problem.prior, [1.0], question="posterior")
     with pytest.raises(InputError, match="no push-forward"):

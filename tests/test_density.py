@@ -146,6 +146,19 @@ def test_too_few_or_broken_rows_are_refused():
         fit_density(np.where(np.arange(20) == 3, np.nan, 1.0)[:, None])
 
 
+def test_few_observed_rows_have_no_tail_that_outweighs_them():
+    """One row in n + 1 of a Cauchy law made the answer six times as wide under a wide prior."""
+    rows = np.random.default_rng(0).normal(0, 1, (20, 1))
+    log_prob = observed_log_prob(as_observations(rows))
+    far = np.geomspace(10, 1000, 4000)
+    grid = np.concatenate([-far[::-1], np.linspace(-10, 10, 4001)[1:-1], far])
+    p = np.exp(log_prob(grid[:, None]))
+    mass = np.trapezoid(p, grid)
+    assert mass == pytest.approx(1, abs=0.02)
+    assert np.trapezoid(p * grid**2, grid) / mass < 2 * rows.var()
+    assert np.isfinite(log_prob(np.array([[1e6]]))).all()
+
+
 def test_observations_are_exact_for_a_law_and_fitted_for_a_table():
     law = stats.norm(2, 0.5)
     y = np.linspace(1, 3, 41)[:, None]

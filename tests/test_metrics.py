@@ -152,6 +152,21 @@ def test_c2st_finds_a_dependence_that_no_column_shows():
     assert c2st(crossed, normal(3000)) > 0.9
 
 
+@pytest.mark.parametrize("sigma", [3.0, 6.0])
+def test_heavy_tails_hide_no_dependence(sigma):
+    """A few rows make the standard deviation of such columns, and all others were one point."""
+    rng = np.random.default_rng(3)
+
+    def cloud(rho):
+        return np.exp(sigma * rng.multivariate_normal([0, 0], [[1, rho], [rho, 1]], 3000))
+
+    known = cloud(0.9)
+    assert c2st(cloud(-0.9), known) > 0.8
+    assert energy_distance(cloud(-0.9), known) > 0.05
+    assert abs(c2st(cloud(0.9), known) - 0.5) < 0.03
+    assert abs(energy_distance(cloud(0.9), known)) < 0.01
+
+
 def test_c2st_has_no_unit_and_belongs_to_its_seed():
     a, b = normal(1000, 2, 1, 0.4), normal(1000, 2, 2)
     unit = np.array([1e-6, 1e6])

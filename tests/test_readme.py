@@ -232,7 +232,8 @@ def test_the_numbers_of_the_method_are_the_defaults() -> None:
         f"in sd of the observed, for each output | {population._WASSERSTEIN} |",
         f"(Székely and Rizzo 2013) | {population._ENERGY} |",
         f"0.5 is guessing | {population._C2ST} |",
-        f"| {population._REPLICATES} partings of the union",
+        f"| partings of the union of both clouds, {population._REPLICATES} of many rows and up to "
+        f"{population._MOST_REPLICATES} of few",
         f"each beside one draw, for each parameter | floor + {population._KS} |",
         f"answer against simulations C2ST | {population._PAIRS} |",
         f"their parameters in distribution | floor + {consistency._KS} |",
@@ -240,7 +241,8 @@ def test_the_numbers_of_the_method_are_the_defaults() -> None:
         f"draws anew for the same outputs | floor + {2 * consistency._KS} |",
         f"answer against inverse C2ST | {consistency._ANSWER} |",
         f"of {consistency._NEARBY} among the {3 * consistency._NEARBY // 2} nearest to the "
-        f"observation, and of the {consistency._NEAREST} nearest, which show a fault in a tail; "
+        f"observation and of {consistency._NEAREST} among the {3 * consistency._NEAREST // 2} "
+        "nearest, which show a fault in a tail; "
         f"the others are points of reference | floor + {consistency._COVERAGE} |",
         f"how far from nominal | floor + {consistency._COVERAGE} |",
         f"coverage over all levels | floor + {consistency._COVERAGE} |",

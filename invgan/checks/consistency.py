@@ -141,7 +141,7 @@ def nearby(inverse: Drawer, heldout: Simulations, at: Array, seed: int) -> list[
     order, ranks = nearest(y, at), list[Measure]()
     for title, meaning, most, pairs, own in (
         ("ranks nearby", _EVEN_NEARBY, 3 * _NEARBY // 2, _NEARBY, seed + 2),
-        ("ranks nearest", _EVEN_NEAREST, _NEAREST, _NEAREST, seed + 3),
+        ("ranks nearest", _EVEN_NEAREST, 3 * _NEAREST // 2, _NEAREST, seed + 3),
     ):
         rows = order[: min(most, len(x) // 2)]
         found = calibrate(inverse, x[rows], y[rows], names=heldout.names, pairs=pairs, seed=own)

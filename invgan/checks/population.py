@@ -25,6 +25,7 @@ from invgan.metrics import (
     intrinsic_dimension,
     kl_divergence,
     kolmogorov_smirnov,
+    standardised,
     wasserstein,
 )
 from invgan.observations import Table
@@ -40,6 +41,7 @@ Array = NDArray[np.float64]
 # What is near enough to exact for any use, however many draws could tell the difference.
 _KS, _WASSERSTEIN, _ENERGY, _C2ST, _PAIRS, _KL = 0.02, 0.05, 0.002, 0.52, 0.53, 0.1
 _REFERENCE_ROWS, _REPLICATES, _REPLICATE_ROWS = 50_000, 30, 10_000
+_REPLICATED, _MOST_REPLICATES, _HEAVIER = 600_000, 300, 1.1
 _ENERGY_ROWS, _TIMES_SD = 2_000, 5
 _FEW_DIMENSIONS, _DIVERGENCE_ROWS = 3, 20_000
 _FEWEST_MEMBERS = 10
@@ -90,16 +92,19 @@ def _noise(
     """Floors of Wasserstein-1 / sd (L,) and of the energy distance, by permutation.
 
     Noise falls with the sizes of the clouds, for Wasserstein-1 as their root; draws that are worth
-    fewer than their number have more of it.
+    fewer than their number have more of it. The tail of Wasserstein-1 is heavier than that of the
+    gamma law with its moments: by 7 % at two in a thousand between normal clouds, by 15 % of t(3).
     """
     a, b = rng.permutation(y)[:_REPLICATE_ROWS], rng.permutation(reference)[:_REPLICATE_ROWS]
-    union = rng.permutation(np.concatenate([a, b])) / scale
-    moved = wassersteins(union, partings(_REPLICATES, len(a), len(union), rng))
+    union = rng.permutation(np.concatenate([a, b]))
+    times = min(max(_REPLICATED // len(union), _REPLICATES), _MOST_REPLICATES)
+    moved = wassersteins(union / scale, partings(times, len(a), len(union), rng))
     more = _more_noise((count, len(reference)), (len(a), len(b)))
     few = min(count, _ENERGY_ROWS), min(len(reference), _ENERGY_ROWS)
     half = min(len(a), _ENERGY_ROWS // 2), min(len(b), _ENERGY_ROWS // 2)
-    apart = energies(union[: sum(half)], partings(_REPLICATES, half[0], sum(half), rng))
-    floor = from_replicates(moved, len(scale)) * math.sqrt(more)
+    (standard,) = standardised(reference, union[: sum(half)])
+    apart = energies(standard, partings(_REPLICATES, half[0], sum(half), rng))
+    floor = _HEAVIER * from_replicates(moved, len(scale)) * math.sqrt(more)
     return floor, _TIMES_SD * float(np.std(apart)) * _more_noise(few, half)
 
 
@@ -112,6 +117,10 @@ def distance_to_prior(
     problem: Problem, x: Array, y: Array, simulations: Simulations, seed: int
 ) -> list[Measure]:
     """KL(P_X || q) against KL(P_Y || q_Y), where nearest neighbours can estimate both.
+
+    Outputs are a function of the parameters, so the former is never below the latter, and is above
+    it where the law of x given y is not the prior's. Where neighbours find it below, of an answer
+    that is a thinner sheet than the distances between draws, they err.
 
     They cannot where values about the answer are repeated, as those of discrete or clipped outputs
     are, nor by few observed members. Where they are repeated elsewhere, simulations with outputs in
@@ -130,7 +139,7 @@ def distance_to_prior(
     beyond = math.log(len(simulations) / len(prior_x))
     of_x, of_y = (beyond + _divergence(*some) for some in ((x[rows], prior_x), (y[rows], prior_y)))
     distinct = min(members, len(simulations))
-    gap, limit = abs(of_x - of_y), _KL + 0.1 * abs(of_y) + 3 / math.sqrt(distinct)
+    gap, limit = of_x - of_y, _KL + 0.1 * abs(of_y) + 3 / math.sqrt(distinct)
     return [
         Measure("KL(P_X || q)", None, of_x, float("nan"), True, "nats from prior to answer"),
         Measure("KL(P_Y || q_Y)", None, of_y, float("nan"), True, "the same among the outputs"),

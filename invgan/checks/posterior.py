@@ -15,6 +15,7 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from invgan.calibration import depth
 from invgan.calibration.typicality import Embedding
@@ -78,20 +79,25 @@ def _residuals(y: Array, target: Array, names: list[str], cloud: Array) -> list[
 
 
 def _depths(y: Array, target: Array, names: list[str]) -> list[Measure]:
-    """Shares are not counted beyond the outermost draw, so the observed is brought nearer first."""
+    """Shares are not counted beyond the outermost draw, so the observed is brought nearer first.
+
+    Of few draws by as much more as a normal law's limit lies beyond the outermost of them.
+    """
     limit, measures = 1 - LEVEL / len(target), []
+    farthest = stats.norm.isf((1 - limit) / 2)
     for j in np.flatnonzero(~np.isnan(target)):
         values = y[~np.isnan(y[:, j]), j]
         if len(values) < _FEWEST_VALUES:
             continue
         centre = np.median(values)
-        near = centre + (target[j] - centre) / (1 + _NEARER)
+        few = max(1.0, farthest / stats.norm.isf(1 / (len(values) + 1)))
+        near = centre + (target[j] - centre) / ((1 + _NEARER) * few)
         below = (values < near).mean() + 0.5 * (values == near).mean()
         v = float(1 - 2 * min(below, 1 - below))
         measures.append(
             Measure("posterior predictive depth", names[j], v, limit, v <= limit,
-                    "central share of predicted outputs, a tenth wider, that must be taken to "
-                    "reach the observed")
+                    "central share of predicted outputs, a tenth wider or of few draws more, that "
+                    "must be taken to reach the observed")
         )  # fmt: skip
     return measures
 

@@ -221,9 +221,8 @@ def divergence(
 
 
 def with_gaps(y: Tensor) -> Tensor:
-    """Outputs (n, L) where none is missing, else with a zero for each that is, and which are."""
-    missing = y.isnan()
-    return torch.cat([y.nan_to_num(0.0), missing.to(y)], dim=1) if missing.any() else y
+    """Outputs (n, L) with a zero for each that is missing, and beside them which are."""
+    return torch.cat([y.nan_to_num(0.0), y.isnan().to(y)], dim=1)
 
 
 def _round(

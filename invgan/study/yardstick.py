@@ -44,7 +44,9 @@ def held_out_divergence(inverse: Inverse, simulations: Simulations) -> float | N
         return None
     weigher = inverse.weigher
     draws: Any = _Draws(inverse) if weigher is None else Weighed(weigher, inverse.members)
-    return divergence(draws, training, _repeated(heldout), _HIDDEN, with_gaps)
+    gaps = any(bool(pairs.y.isnan().any()) for pairs in (training, heldout))
+    seen = {"seen": with_gaps} if gaps else {}
+    return divergence(draws, training, _repeated(heldout), _HIDDEN, **seen)
 
 
 def _pairs(inverse: Inverse, part: Simulations) -> Pairs:
