@@ -23,7 +23,7 @@ from invgan.observations import Table
 from invgan.problem import Problem
 from invgan.samples import Simulations
 from invgan.scaling import scored
-from invgan.simulation import sort_repeats
+from invgan.simulation import column_names, sort_repeats
 from invgan.validation import Measure
 
 __all__ = ["check_predictability", "explained"]
@@ -48,7 +48,7 @@ def check_predictability(problem: Problem, simulations: Simulations, *, seed: in
     """
     simulations = simulations.few()
     rows = _observed(problem, np.random.default_rng(seed))
-    names = _columns(problem)
+    names = column_names(problem)
     _check_gaps(rows, simulations.y, names)
     low, high = ends(simulations.y)
     shares = _outside(rows, simulations.y)
@@ -78,7 +78,7 @@ def explained(problem: Problem, simulations: Simulations, *, seed: int = 0) -> l
     measures = [
         Measure("outside", name, float(share), limit, bool(share <= limit),
                 "share of observations beyond the simulated outputs")
-        for name, share in zip(_columns(problem), shares, strict=True)
+        for name, share in zip(column_names(problem), shares, strict=True)
     ]  # fmt: skip
     if len(shares) > 1:
         apart = _far(rows, simulations.y, seed)
@@ -218,9 +218,3 @@ def _observed(problem: Problem, rng: np.random.Generator) -> Array:
 def _few(names: list[str]) -> str:
     shown = names if len(names) <= _MOST_NAMES else [*names[: _MOST_NAMES - 1], "...", names[-1]]
     return ", ".join(shown)
-
-
-def _columns(problem: Problem) -> list[str]:
-    if problem.repeats == 1:
-        return list(problem.outputs)
-    return [f"{name}, repeat {r + 1}" for r in range(problem.repeats) for name in problem.outputs]

@@ -355,6 +355,12 @@ def test_many_wide_outputs_are_drawn_for_in_parts() -> None:
     assert len(np.unique(np.round(x[::50] - y[::50, None, :2], 9))) == 6 * 200
 
 
+def test_as_many_names_as_parameters_are_wanted() -> None:
+    x = np.random.default_rng(0).normal(size=(60, 2))
+    with pytest.raises(InputError, match=r"names must be 2, one for each .*; got \('a',\)"):
+        calibrate(Broken(), x, x, names=("a",))
+
+
 def test_a_series_of_a_thousand_outputs_is_known_by_a_few() -> None:
     """x moves all outputs alike; what is kept of them knows x as well as they do."""
     rng = np.random.default_rng(1)

@@ -15,7 +15,7 @@ from scipy.special import ndtr, ndtri
 from invgan.checks import beside, compare, validate
 from invgan.checks.consistency import nearby
 from invgan.checks.population import _noise, against_simulations, distance_to_prior
-from invgan.checks.posterior import _depths
+from invgan.checks.posterior import _depths, predictive
 from invgan.correction import correct, push_forward
 from invgan.errors import InputError, OutsideError
 from invgan.health import FAILURES, Health
@@ -454,6 +454,34 @@ def test_the_posterior_of_a_deterministic_model_is_judged_by_its_residual() -> N
     wrong = validate(problem, draws(exact + 0.5), simulations=simulations)
     assert wrong.verdict == "not consistent"
     assert wrong["residual"] == pytest.approx(1 / math.sqrt(2), rel=0.1)
+
+
+def test_each_repeat_has_a_name_of_its_own_by_the_row_that_was_given() -> None:
+    """All had the output's, and a report by name and output showed the last one for all."""
+    rows = [[9.0, 1.0], [2.0, 2.0], [5.0, 3.0]]
+    problem = Problem(
+        lambda x: np.hstack([x, x]), Prior(a=stats.norm()), rows, noise={"normal": 1.0},
+        question="posterior", outputs=["u", "v"],
+    )  # fmt: skip
+    y = simulate(problem, 1200, seed=1).y
+    depths = {m.output: m for m in predictive(problem, y, None, 1) if m.output is not None}
+    assert list(depths) == [f"{name}, repeat {r}" for r in (2, 3, 1) for name in ("u", "v")]
+    assert not depths["u, repeat 1"].passed
+    assert depths["v, repeat 1"].passed
+    with pytest.raises(OutsideError, match="column 'u, repeat 1'"):
+        far = Table(np.array([[90.0, 1.0], [0.2, 2.0], [0.5, 3.0]]), problem.outputs)
+        check_predictability(
+            dataclasses.replace(problem, observations=far), simulate(problem, 1200)
+        )
+
+
+def test_answers_of_other_parameters_are_not_compared() -> None:
+    x = np.random.default_rng(0).normal([0, 10], 1, (400, 2))
+    one, other = (
+        Samples(x, None, np.ones(400), names, ("y",)) for names in (("a", "b"), ("b", "a"))
+    )
+    with pytest.raises(InputError, match=r"same parameters .* got \['a', 'b'\] and \['b', 'a'\]"):
+        compare(one, other)
 
 
 def test_the_posterior_of_a_stochastic_model_must_predict_the_observation() -> None:

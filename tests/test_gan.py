@@ -423,6 +423,18 @@ def test_repeats_of_one_experiment_sharpen_the_posterior() -> None:
     x = sample(inverse, problem.observations, 4000, seed=2).x
     assert x.mean() == pytest.approx(rows.sum() / 5, abs=0.1)
     assert x.std() == pytest.approx(math.sqrt(1 / 5), abs=0.08)
+    with pytest.raises(InputError, match="trained for 4 rows of one experiment; got 2: train it"):
+        sample(inverse, rows[:2], 10)
+
+
+def test_two_rows_are_no_average_of_two_posteriors(sum_problem: Problem) -> None:
+    problem = Problem(add, sum_problem.prior, [[1.0]], question="posterior")
+    settings = TrainConfig(head="gaussian", head_steps=2, steps=0, hidden=8, members=1)
+    inverse = train(problem, simulate(problem, 400, seed=1), settings, seed=1, device="cpu")
+    assert len(sample(inverse, [[1.5]], 10)) == 10
+    with pytest.raises(InputError, match="trained for 1 row of one experiment; got 2: train it"):
+        sample(inverse, [[1.0], [2.0]], 10)
+    assert not inverse.knows(np.array([[np.nan]])).any()
 
 
 def test_simulations_of_another_problem_are_refused(

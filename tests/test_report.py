@@ -1,6 +1,7 @@
 """The report: everything that was found is in it, nothing that it shows is loaded or executed."""
 
 import base64
+import dataclasses
 import json
 import re
 from dataclasses import replace
@@ -18,6 +19,7 @@ from invgan.priors import Prior
 from invgan.problem import Problem
 from invgan.report import SCHEMA, Findings, decisions, words, write_report
 from invgan.report.figures import figures
+from invgan.report.page import _meanings
 from invgan.samples import Samples, Simulations, failure_records
 from invgan.validation import Measure, Validation
 
@@ -175,6 +177,14 @@ def test_every_measure_stands_there_with_its_floor_for_every_road(written):
     assert page.text.count("✓ passed") == 2 + legend
     assert page.text.count("✗ failed") == 4 + legend
     assert page.text.count("largest gap of the two") == 1
+
+
+def test_a_measure_of_one_output_and_of_all_means_both():
+    measures = [
+        dataclasses.asdict(Measure("depth", output, 0.5, 0.9, True, meaning))
+        for output, meaning in (("u", "of one"), ("v", "of one"), (None, "of all"))
+    ]
+    assert _meanings({"cgan": measures}) == {"depth": "of one; of all"}
 
 
 def test_a_figure_without_a_floor_shows_a_dash_and_no_mark(written):

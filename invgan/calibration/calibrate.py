@@ -23,6 +23,7 @@ from invgan.calibration.regions import (
     neighbour_ranks,
     others,
 )
+from invgan.errors import InputError
 from invgan.ground import own_ground
 
 __all__ = ["NEIGHBOUR", "NOMINAL", "Calibration", "calibrate"]
@@ -163,6 +164,8 @@ def calibrate(
     """
     check_kinds(drawer=(drawer, Drawer))
     x, y = check_pairs(x, y, _FEWEST)
+    if names is not None and len(names) != x.shape[1]:
+        raise InputError(f"names must be {x.shape[1]}, one for each parameter; got {tuple(names)}")
     rng = np.random.default_rng(whole("seed", seed, least=0))
     order = rng.permutation(len(x))
     n = min(whole("pairs", pairs), 2 * len(x) // 3)

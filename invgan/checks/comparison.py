@@ -9,6 +9,7 @@ import numpy as np
 
 from invgan.arguments import check_kinds, whole
 from invgan.checks.levels import evenly
+from invgan.errors import InputError
 from invgan.ground import own_ground
 from invgan.metrics import c2st, wasserstein
 from invgan.samples import Samples
@@ -30,9 +31,17 @@ def compare(a: Samples, b: Samples, *, seed: int = 0) -> dict[str, float]:
         C2ST in x; the largest Wasserstein-1 distance of a parameter in standard deviations of b;
         and for each answer, where known, model runs beyond the simulations that both roads use,
         seconds (training included) and effective draws a second.
+
+    Raises:
+        InputError: they are draws of other parameters, or of these in another order.
     """
     check_kinds(a=(a, Samples), b=(b, Samples))
     whole("seed", seed, least=0)
+    if a.names != b.names:
+        raise InputError(
+            f"two answers are draws of the same parameters in one order; got {list(a.names)} and "
+            f"{list(b.names)}"
+        )
     a, b = evenly(a, seed), evenly(b, seed)
     scale = b.x.std(axis=0)
     distances = wasserstein(a.x, b.x) / np.where(scale > 0, scale, 1)

@@ -24,7 +24,7 @@ from invgan.errors import InputError
 from invgan.observations import Table
 from invgan.problem import Problem
 from invgan.samples import Simulations
-from invgan.simulation import sort_repeats
+from invgan.simulation import column_names, sort_repeats
 from invgan.validation import Measure
 
 __all__ = ["PRIOR_DEPTH", "PRIOR_GAPS", "observed", "predictive", "typical"]
@@ -53,7 +53,7 @@ def predictive(
 ) -> list[Measure]:
     """Outputs y (n, L) of posterior draws against the one observation."""
     target = observed(problem)[0]
-    names = [f"{n}" for _ in range(problem.repeats) for n in problem.outputs]
+    names = column_names(problem)
     gaps = _predicted_gaps(y, target, names) if problem.missing else []
     if problem.random:
         return [*_depths(y, target, names), *gaps, *_joint_depth(y, target, seed)]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from invgan.arguments import check_kinds, seeds_from, whole
 from invgan.calibration import Drawer
+from invgan.errors import InputError
 from invgan.gan.inverse import Inverse
 from invgan.ground import own_ground
 from invgan.observations import Observations, Table, as_observations
@@ -41,7 +42,8 @@ def sample(
         observations: a `Table` or a `Law` of outputs, as in ``problem.observations``, or
             anything that can be made one. Columns that have names are taken by those of the
             outputs, if these have any. Rows of a table are used equally often. An inverse
-            trained on repeats of one experiment takes all rows as one condition.
+            trained for a posterior takes all rows as the repeats of one experiment, as many as it
+            was trained on, or of sets fewer.
         n: how many draws.
 
     Other Args:
@@ -53,7 +55,7 @@ def sample(
 
     Raises:
         InputError: the observations have another number of columns than the training had, or
-            names without one of those of its outputs.
+            names without one of those of its outputs, or one experiment other repeats.
     """
     check_kinds(inverse=(inverse, Drawer))
     started = time.perf_counter()
@@ -75,9 +77,22 @@ def _conditions(inverse: Inverse, observations: Any, n: int, rng: np.random.Gene
     seen: Observations = as_observations(observations, missing=masked)
     if not unnamed(inverse.outputs):
         seen = in_order(seen, inverse.outputs)
+    if isinstance(seen, Table) and inverse.info.get("question") == "posterior":
+        _check_repeats(inverse, len(seen.rows))
     if len(inverse.low) > len(inverse.outputs) and isinstance(seen, Table):
         row = sort_repeats(seen.rows[None]).reshape(1, -1)
         if inverse.config.embedding.kind == "set" and row.shape[1] < len(inverse.low):
             row = pad_row(row[0], (len(inverse.low),))
         return np.repeat(row, n, axis=0)
     return seen.representative(n, rng)
+
+
+def _check_repeats(inverse: Inverse, rows: int) -> None:
+    """One experiment's rows must be as many as those of the training, or of sets no more."""
+    repeats, sets = len(inverse.low) // len(inverse.outputs), inverse.config.embedding.kind == "set"
+    if rows != repeats and not (sets and rows < repeats):
+        raise InputError(
+            f"the inverse was trained for {repeats} row{'s'[: repeats > 1]} of one experiment"
+            f"{' or fewer' if sets and repeats > 1 else ''}; got {rows}: train it for {rows} "
+            "repeats, or draw for each row of its own"
+        )

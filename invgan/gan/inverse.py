@@ -106,9 +106,15 @@ class Inverse:
         return tuple(Health.from_dict(doubt) for doubt in found if doubt)
 
     def knows(self, y: Array) -> NDArray[np.bool_]:
-        """Which rows of y (n, L) lie within the outputs that were trained on; shape (n,)."""
+        """Which rows of y (n, L) lie within the outputs that were trained on; shape (n,).
+
+        Rows with a gap (NaN) do where there were gaps, and are not known where there were none.
+        """
         y = output_rows(y, self.outputs, len(self.low))
-        return np.asarray(np.all(~((y < self.low) | (y > self.high)), axis=1))
+        beyond = (y < self.low) | (y > self.high)
+        if not self.info.get("missing"):
+            beyond |= np.isnan(y)
+        return np.asarray(~beyond.any(axis=1))
 
     @own_ground()
     @torch.no_grad()

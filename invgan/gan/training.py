@@ -145,6 +145,7 @@ def train(
         "device": str(place),
         "pairs": len(pairs.u),
         "copies": found.copies,
+        "question": problem.question,
         "missing": problem.missing or (config.embedding.kind == "set" and problem.repeats > 1),
         "share_of_simulations": len(pairs.u) / (found.copies * len(simulations.training)),
         **infos[0],

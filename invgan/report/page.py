@@ -96,9 +96,11 @@ def _members(training: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _meanings(measures: dict[str, list[dict[str, Any]]]) -> dict[str, str]:
-    """What each measure means, once for all of its rows."""
-    entries = [entry for road in measures.values() for entry in road]
-    return {entry["name"]: entry["meaning"] for entry in entries if entry["meaning"]}
+    """What each measure means, once for all of its rows; of one output and of all it may differ."""
+    found: dict[str, dict[str, None]] = {}
+    for entry in (entry for road in measures.values() for entry in road if entry["meaning"]):
+        found.setdefault(entry["name"], {})[entry["meaning"]] = None
+    return {name: "; ".join(meanings) for name, meanings in found.items()}
 
 
 def _distances(comparison: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from invgan.simulation.draws import Design
 from invgan.simulation.evaluate import evaluate
 from invgan.simulation.failures import FailureTable, failure_table
 from invgan.simulation.repeatable import check_repeatable, runs_to_repeat
-from invgan.simulation.runs import Progress, measure, run_model, sort_repeats
+from invgan.simulation.runs import Progress, column_names, measure, run_model, sort_repeats
 from invgan.simulation.simulate import fill_store, simulate
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "FailureTable",
     "Progress",
     "check_repeatable",
+    "column_names",
     "evaluate",
     "failure_table",
     "fill_store",

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from invgan.execution.attempt import Failure, Outcome, Piece
 from invgan.execution.calls import BLOCK, generator
+from invgan.observations import Table
 from invgan.problem import Problem
 from invgan.simulation.running import call_size, outcomes
 
@@ -154,8 +155,23 @@ def own_outputs(problem: Problem, y: Array, places: NDArray[np.intp], *, seed: i
 
 def sort_repeats(y: Array) -> Array:
     """Sort the repeats of y (n, R, L) by their first output."""
-    order = np.argsort(y[:, :, 0], axis=1, kind="stable")
-    return np.take_along_axis(y, order[:, :, None], axis=1)
+    return np.take_along_axis(y, _order(y)[:, :, None], axis=1)
+
+
+def column_names(problem: Problem) -> list[str]:
+    """Names of the columns of outputs, as `evaluate` gives them.
+
+    The repeats of one experiment are sorted; each is named by the place of its observed row.
+    """
+    seen = problem.observations
+    if problem.repeats == 1 or not isinstance(seen, Table):
+        return list(problem.outputs)
+    places = _order(seen.rows[None])[0]
+    return [f"{name}, repeat {r + 1}" for r in places for name in problem.outputs]
+
+
+def _order(y: Array) -> NDArray[np.intp]:
+    return np.argsort(y[:, :, 0], axis=1, kind="stable")
 
 
 def _blocks(start: int, stop: int) -> Iterator[tuple[int, int, int]]:
