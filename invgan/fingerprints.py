@@ -32,10 +32,9 @@ def fingerprints(
     simulating = settings.simulate
     learning = settings.train.model_dump_json(exclude={"workers"})
     rounds = (simulating.rounds, simulating.miss, learning) if simulating.rounds > 1 else ()
-    made = () if given is None else (given.x, given.y)
-    simulate = digest(
-        base, repr((simulating.n, simulating.max_failures)), *map(repr, rounds), *made
-    )
+    # How many simulations there are is said by those that were made elsewhere.
+    made = (repr((simulating.n, simulating.max_failures)),) if given is None else (given.x, given.y)
+    simulate = digest(base, *map(repr, rounds), *made)
     # The regularised generator is held to the prior more where its draws will be corrected.
     held = (settings.sample.correct,) if settings.train.method == "rgan" else ()
     train = digest(simulate, learning, *map(repr, held))

@@ -394,6 +394,16 @@ def test_a_rehearsal_writes_nothing(config: Path, command: str) -> None:
     assert after == before
 
 
+def test_a_rehearsal_counts_the_rows_of_a_table(config: Path) -> None:
+    x = np.random.default_rng(0).random((300, 2))
+    rows = "".join(f"{a!r},{b!r},{a + b!r}\n" for a, b in x.tolist())
+    (config.parent / "made.csv").write_text("a,b,y\n" + rows, encoding="utf-8")
+    text = config.read_text(encoding="utf-8")
+    config.write_text(text.replace("problem:\n", "problem:\n  table: made.csv\n"), encoding="utf-8")
+    said = solve(config, "--dry-run").stdout
+    assert "simulate    none, 300 rows of made.csv are there" in said
+
+
 def test_a_rehearsal_finds_a_model_that_fails(config: Path) -> None:
     (config.parent / "model.py").write_text("def total(x):\n    return x\n", encoding="utf-8")
     said = one_sentence(solve(config, "--dry-run"), 2)

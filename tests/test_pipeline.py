@@ -583,6 +583,17 @@ def test_the_regularised_generator_knows_whether_its_draws_will_be_corrected() -
     assert [round(c.last_weight, 6) for c in configs] == [0.1, 0.003, 0.003]
 
 
+def test_how_many_simulations_to_make_is_no_part_of_a_table(
+    sum_problem: ig.Problem, sum_simulations: ig.Simulations
+) -> None:
+    """A finished run on a table was refused for a number that nothing had come of."""
+    more = ig.Settings(simulate=SimulateConfig(n=5000))
+    less = ig.Settings(simulate=SimulateConfig(n=700))
+    made = [fingerprints(sum_problem, chosen, 1, sum_simulations) for chosen in (more, less)]
+    assert made[0] == made[1]
+    assert fingerprints(sum_problem, more, 1) != fingerprints(sum_problem, less, 1)
+
+
 def test_another_density_of_the_same_draws_is_another_prior() -> None:
     class Square:
         names, support = ("x1", "x2"), ig.Box(np.zeros(2), np.ones(2))

@@ -329,6 +329,18 @@ def test_a_failing_run_is_a_row_with_its_reason(counted: Problem) -> None:
     assert study.best.number != 1
 
 
+@pytest.mark.usefixtures("formula")
+def test_a_score_by_few_held_out_pairs_is_refused_before_the_first_run(
+    sum_problem: Problem, formula: list[tuple[int, int]]
+) -> None:
+    few = Settings(simulate=SimulateConfig(n=700), train=TRAIN, sample=TINY.sample)
+    with pytest.raises(InputError, match=r"needs 50 held-out .* and \d\d of 35 are: raise simul"):
+        sweep(sum_problem, few, RATES, device="cpu")
+    assert not formula
+    sweep(sum_problem, few, {**RATES, "score": "pushforward"}, device="cpu")
+    assert len(formula) == 2
+
+
 @pytest.mark.parametrize("method", ["grid", "optuna"])
 def test_a_run_that_failed_by_chance_is_run_once_more(
     sum_problem: Problem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from invgan.config import Config
     from invgan.pipeline import Run
     from invgan.problem import Problem
+    from invgan.samples import Simulations
 
 __all__ = ["main"]
 
@@ -100,7 +101,7 @@ def _carry_out(stage: str, act: Callable[[Run], int], options: _Options) -> int:
     problem = build_problem(config, folder, out=options.out)
     given_rows = build_simulations(config, problem, folder)
     if options.dry_run:
-        return _rehearse(stage, problem, config, options)
+        return _rehearse(stage, problem, config, options, given_rows)
 
     from invgan.pipeline import Run  # noqa: PLC0415
 
@@ -209,7 +210,9 @@ def list_gallery() -> None:
         click.echo(f"gallery:{name:<{width}}  {get(name).title}")
 
 
-def _rehearse(stage: str, problem: Problem, config: Config, options: _Options) -> int:
+def _rehearse(
+    stage: str, problem: Problem, config: Config, options: _Options, given: Simulations | None
+) -> int:
     """Run the model a few times and say what a stage would do."""
     from invgan.gan import check_enough, choose_device  # noqa: PLC0415
     from invgan.mcmc import suitable_walkers  # noqa: PLC0415
@@ -221,7 +224,7 @@ def _rehearse(stage: str, problem: Problem, config: Config, options: _Options) -
         raise InputError(f"{options.out} is a file; name a folder (--out) for the run")
     if stage != "simulate":
         choose_device(config.device)
-        check_enough(config.simulate.n)
+        check_enough(config.simulate.n if given is None else len(given))
     few = simulate(problem, 20, seed=config.seed, max_failures=1.0)
     check_repeatable(problem, seed=config.seed)
     seconds = few.info["seconds"]
@@ -236,8 +239,9 @@ def _rehearse(stage: str, problem: Problem, config: Config, options: _Options) -
     if len(few.failed):
         click.echo(f"failures    {len(few.failed)} of 20 runs gave no finite output")
     runs, chain = config.simulate.n, config.mcmc
-    lasting = duration(seconds / 20 * runs)
-    click.echo(f"simulate    {runs} runs of the model, about {lasting}")
+    lasting = f"{runs} runs of the model, about {duration(seconds / 20 * runs)}"
+    made = f"none, {given and len(given)} rows of {config.problem.table} are there"
+    click.echo(f"simulate    {lasting if given is None else made}")
     click.echo(f"train       head {config.train.head}, {config.train.steps} steps of the game")
     due = config.sample.correct and problem.question == "population"
     click.echo(f"sample      {config.sample.n} draws, {'' if due else 'not '}corrected")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from invgan.config import Config
     from invgan.problem import Problem
+    from invgan.samples import Simulations
     from invgan.study import Study, SweepPlan
 
 __all__ = ["sweep"]
@@ -85,7 +86,8 @@ def _carry_out(options: _Options) -> None:
     problem = _problem(text, str(folder))
     exact = _exact(config)
     if options.dry_run:
-        _rehearse(problem, config, plan, options, exact is not None)
+        rows = build_simulations(config, problem, folder)
+        _rehearse(problem, config, plan, options, rows, exact=exact is not None)
         return
     alone: AbstractContextManager[Executor | None] = nullcontext()
     with processes(options.workers) if options.workers > 1 else alone as executor:
@@ -128,7 +130,13 @@ def _exact(config: Config) -> NDArray[np.float64] | None:
 
 
 def _rehearse(
-    problem: Problem, config: Config, plan: SweepPlan, options: _Options, exact: bool
+    problem: Problem,
+    config: Config,
+    plan: SweepPlan,
+    options: _Options,
+    given: Simulations | None,
+    *,
+    exact: bool,
 ) -> None:
     """Say what the sweep would do."""
     from invgan.study import rehearse  # noqa: PLC0415
@@ -138,7 +146,9 @@ def _rehearse(
     click.echo(f"varies      {', '.join(plan.vary)}")
     click.echo(f"settings    {settings}{most}, by {plan.method}")
     click.echo(f"runs        {runs}{most}, {options.workers} at once")
-    click.echo(f"simulate    {config.simulate.n} runs of the model, shared by all")
+    made = f"{config.simulate.n} runs of the model"
+    there = f"none, {given and len(given)} rows of {config.problem.table} are"
+    click.echo(f"simulate    {made if given is None else there}, shared by all")
     click.echo(f"best        smallest {plan.score}")
     click.echo(f"`sweep` would write to {options.out}; nothing was written")
 
@@ -149,9 +159,12 @@ def _show(study: Study, out: Path) -> None:
     failed = f", {len(study.failed)} failed" if study.failed else ""
     click.echo(f"{len(study.rows)} runs of {len(study.tried)} settings{failed}")
     if study.best is None:
+        there = ", ".join(study.scores)
         first = next((f" (first: {row.failure})" for row in study.failed), "")
+        others = f"; they gave {there}, of which a plan may name another score" if there else ""
         raise InputError(
-            f"no run gave the figure {study.plan.score}{first}; the rows are in {out / 'table.csv'}"
+            f"no run gave the figure {study.plan.score}{first}{others}; the rows are in "
+            f"{out / 'table.csv'}"
         )
     click.echo(f"best: {said(study.best.settings)}")
     click.echo(f"  {study.plan.score} {study.best.score:.4g}")

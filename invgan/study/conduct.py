@@ -39,6 +39,7 @@ from invgan.study.search import Search, search_of
 from invgan.study.store import Store
 from invgan.study.summary import write_summary
 from invgan.study.workers import carried_out
+from invgan.study.yardstick import check_heldout
 
 __all__ = ["rehearse", "sweep"]
 
@@ -111,6 +112,8 @@ def sweep(
         problem.check_names("simulations", simulations.names, simulations.outputs)
         simulations = work.take(simulations, simulate_seed)
     check_predictability(problem, simulations, seed=stage_seeds(seed)["validate"])
+    if plan.score == "heldout" and "train.focus" not in plan.vary:
+        check_heldout(problem, simulations, settings.train)
     there = (rebuild or problem.on(None)) if executor else _executed(problem, settings)
     task = Task(
         0, seed, {}, settings, there, simulations, exact, plan.push_forward, device

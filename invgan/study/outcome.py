@@ -8,13 +8,13 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from invgan.config import Settings
 from invgan.study.changes import Choice, changed
-from invgan.study.plan import SweepPlan
+from invgan.study.plan import Score, SweepPlan
 from invgan.study.row import FIGURES, Row
 
 __all__ = ["Study", "Tried"]
@@ -83,6 +83,15 @@ class Study:
     def failed(self) -> tuple[Row, ...]:
         """The rows that have no figures, each with its reason."""
         return tuple(row for row in self.rows if row.failure)
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """The figures by which a plan may choose that some run has."""
+        return tuple(
+            name
+            for name in get_args(Score)
+            if any(row.score(name) is not None for row in self.rows)
+        )
 
     def column(self, name: str) -> list[Any]:
         """A setting that varies, by its dotted name, or a figure, one value for each row."""

@@ -29,10 +29,13 @@ from invgan.settings import Section, SettingError, short
 from invgan.study.changes import Choice, changed, takes_numbers, takes_whole_numbers, variable
 from invgan.study.spaces import Space, space_of
 
-__all__ = ["SweepPlan", "check", "load_plan"]
+__all__ = ["Score", "SweepPlan", "check", "load_plan"]
 
 _MOST_TRIED = 4096
 _MOST_SETTINGS = 100_000
+
+Score = Literal["heldout", "pushforward", "nll", "exact"]
+"""The figures by which settings may be compared."""
 
 
 class SweepPlan(Section):
@@ -52,7 +55,7 @@ class SweepPlan(Section):
         min_length=1,
         description="every setting is run with each; the configuration's own where left out",
     )
-    score: Literal["heldout", "pushforward", "nll", "exact"] = Field(
+    score: Score = Field(
         default="heldout", description="the figure whose mean over the seeds best makes smallest"
     )
     runs: int = Field(default=20, ge=1, description="settings to try (random, optuna)")

@@ -124,8 +124,8 @@ def _effects(study: Study) -> str:
 
 def _settings(study: Study) -> str:
     tried = study.tried[:_MOST_SETTINGS]
-    head = [*(f"`{name}`" for name in study.plan.vary), study.plan.score, "failed", "seconds",
-            "health"]  # fmt: skip
+    head = [*(f"`{name}`" for name in study.plan.vary), study.plan.score, "without score",
+            "seconds", "health"]  # fmt: skip
     lines = [
         [
             *(_shown(value) for value in t.settings.values()),

@@ -13,17 +13,39 @@ from __future__ import annotations
 
 from typing import Any
 
+from invgan.errors import InputError
 from invgan.gan import Inverse
 from invgan.gan.device import to_tensor
 from invgan.gan.judge import divergence, with_gaps
+from invgan.gan.pairing import region
 from invgan.gan.stage import Pairs
 from invgan.gan.trained import Weighed
+from invgan.problem import Problem
 from invgan.samples import Simulations
+from invgan.settings import TrainConfig
 
-__all__ = ["held_out_divergence"]
+__all__ = ["check_heldout", "held_out_divergence"]
 
 _HIDDEN = 128
 _FEWEST, _COMPARED = 50, 8192
+
+
+def check_heldout(problem: Problem, simulations: Simulations, config: TrainConfig) -> None:
+    """Refuse a comparison by held-out pairs where few of them will be within an inverse's reach.
+
+    Raises:
+        InputError: there are fewer than 50.
+    """
+    simulations = simulations.few()
+    low, high = region(problem, [simulations.training.y], config)
+    y = simulations.heldout.y
+    count = int((~((y < low) | (y > high)).any(axis=1)).sum())
+    if count < _FEWEST:
+        raise InputError(
+            f"the score heldout needs {_FEWEST} held-out simulations near the observations and "
+            f"{count} of {len(y)} are: raise simulate.n, or choose another score, such as "
+            "pushforward for a population"
+        )
 
 
 def held_out_divergence(inverse: Inverse, simulations: Simulations) -> float | None:
