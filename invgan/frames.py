@@ -17,14 +17,16 @@ __all__ = ["by_name"]
 def by_name(value: Any) -> Mapping[str, Any] | None:
     """A mapping as it is, the columns of a table or the values of a labelled row; else None.
 
-    Labels that are no texts, such as the numbers that a data frame has by default, are no names.
+    Labels that are no texts, such as the numbers that a data frame has by default, are no names;
+    those of several levels are joined, as in ``a_x``.
     """
     if isinstance(value, Mapping):
         return value
     labels = _labels(value)
-    if not labels or not all(isinstance(label, str) for label in labels):
+    names = ["_".join(map(str, key)) if isinstance(key, tuple) else key for key in labels]
+    if not names or not all(isinstance(name, str) for name in names):
         return None
-    return {label: _plain(value[label]) for label in labels}
+    return {name: _plain(value[label]) for name, label in zip(names, labels, strict=True)}
 
 
 def _labels(value: Any) -> list[Any]:

@@ -27,6 +27,7 @@ Array = NDArray[np.float64]
 
 _DENSER = 8
 _TELLING = 64
+_NO_NUMBERS = "mM"
 
 
 @dataclass(frozen=True)
@@ -180,6 +181,8 @@ def _table(values: Any, names: tuple[str, ...] | None, what: str, missing: bool)
     if isinstance(values, np.ma.MaskedArray):
         values = np.ma.filled(values.astype(float), np.nan)
     try:
+        if getattr(getattr(values, "dtype", None), "kind", "f") in _NO_NUMBERS:
+            raise TypeError
         if np.iscomplexobj(values):
             raise TypeError
         rows = np.array(values, float)
@@ -190,7 +193,9 @@ def _table(values: Any, names: tuple[str, ...] | None, what: str, missing: bool)
         ) from None
     if rows.ndim == 1:
         rows = rows[:, None]
-    if not 2 <= rows.ndim <= 4 or rows.size == 0:
+    if 2 <= rows.ndim <= 4 and not rows.size:
+        raise InputError(f"{what} must hold rows of numbers; it has none, the shape {rows.shape}")
+    if not 2 <= rows.ndim <= 4:
         raise InputError(
             f"{what} must have shape (N, L), one column for each output, or (N, h, w) or "
             f"(N, c, h, w), a field in each row; got {rows.shape}"
@@ -205,8 +210,16 @@ def _described(values: Any) -> str:
     """What came, and of rows that are no table why."""
     rows = values if isinstance(values, list | tuple) else []
     sizes = sorted({len(row) for row in rows if isinstance(row, list | tuple | np.ndarray)})
-    many = f" of rows of different lengths, {sizes[0]} to {sizes[-1]}" if len(sizes) > 1 else ""
-    return type(values).__name__ + many
+    if len(sizes) > 1:
+        return f"{type(values).__name__} of rows of different lengths, {sizes[0]} to {sizes[-1]}"
+    if not isinstance(values, np.ndarray):
+        return type(values).__name__
+    for place, value in np.ndenumerate(values) if values.dtype.kind != "c" else ():
+        try:
+            float(value)
+        except (TypeError, ValueError):
+            return f"{repr(value)[:40]} in row {place[0] + 1 if place else 1}"
+    return f"{type(values).__name__} of {values.dtype}"
 
 
 def _blocks(parts: Mapping[Any, Any], missing: bool) -> Table:

@@ -89,6 +89,27 @@ def test_one_number_for_each_name_is_one_row() -> None:
     assert np.array_equal(seen.rows, [[1.0, 2.0]])
 
 
+def test_dates_texts_and_no_rows_are_refused_by_what_they_are() -> None:
+    prior, days = ig.Prior(a=stats.norm()), np.array(["2024-01-01", "2024-01-02"], "datetime64[ns]")
+    texts = np.array(["1.0", "x"], object)
+    for column, said in (
+        (days, r"observed 'when' must be numbers .*; got ndarray of datetime64\[ns\]"),
+        (texts, r"observed 'when' must be numbers of .*; got 'x' in row 2"),
+        (
+            np.empty(0),
+            r"observed 'when' must hold rows of numbers; it has none, the shape \(0, 1\)",
+        ),
+    ):
+        with pytest.raises(InputError, match=said):
+            ig.Problem(lambda x: x, prior, {"when": column})
+
+
+def test_labels_of_several_levels_are_joined() -> None:
+    found = by_name(Frame({("a", "x"): V, ("a", "y"): U}))
+    assert list(found) == ["a_x", "a_y"]
+    assert np.array_equal(found["a_y"], U)
+
+
 def test_outputs_of_a_model_are_taken_by_name() -> None:
     problem = ig.Problem(named, PRIOR, {"v": V, "u": U})
     framed = replace(problem, model=lambda x: Frame(named(x)))
