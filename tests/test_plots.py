@@ -80,6 +80,16 @@ def test_corner_without_mcmc_and_with_the_truth():
     assert [text.get_text() for text in figure.legends[0].texts] == ["cGAN", "truth"]
 
 
+def test_long_names_stay_within_their_panels():
+    names = ["rate constant of the second reaction", "a_name_of_one_word_without_an_end_$x"]
+    figure = plots.plot_corner(_cloud(200, 2), None, names)
+    below = [axes.get_xlabel() for axes in figure.axes if axes.get_xlabel()]
+    assert below == [
+        "rate constant of\nthe second\nreaction",
+        "a_name_of_one_word\n_without_an_end_\\$x",
+    ]
+
+
 @pytest.mark.parametrize("repeated", [1, 3])
 def test_draws_that_coincide_can_be_drawn(repeated):
     x = np.repeat(_cloud(repeated, 2), 100, axis=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import Literal
 
 import corner
@@ -23,6 +24,7 @@ MAX_CORNER = 8
 """Parameters in a corner plot, at most."""
 
 _LEVELS = (0.5, 0.9)
+_LINE, _MOST_LINES = 18, 3
 
 
 def plot_corner(
@@ -49,7 +51,7 @@ def plot_corner(
         clouds.insert(0, (baseline_x, "MCMC", BASELINE, "--"))
     both = np.concatenate([cloud[:, chosen] for cloud, *_ in clouds])
     extents = [extent(column) for column in both.T]
-    labels = [plain_text(names[j]) for j in chosen]
+    labels = [_wrapped(names[j]) for j in chosen]
     for cloud, _, colour, dash in clouds:
         _draw_corner(
             figure, cloud[:, chosen], labels=labels, extents=extents, colour=colour, dash=dash
@@ -60,6 +62,12 @@ def plot_corner(
         handles.append(Line2D([], [], color="k", lw=0.8, label="truth"))
     _finish_corner(figure, len(chosen), handles)
     return figure
+
+
+def _wrapped(name: str) -> str:
+    """A name in lines that are no wider than a panel."""
+    lines = wrap(name, _LINE, max_lines=_MOST_LINES, placeholder="\N{HORIZONTAL ELLIPSIS}")
+    return "\n".join(map(plain_text, lines))
 
 
 def _draw_corner(
