@@ -19,7 +19,7 @@ from invgan.errors import CorrectionError
 from invgan.problem import Problem
 from invgan.samples import Samples, Simulations
 
-__all__ = ["corrected_draws"]
+__all__ = ["corrected_draws", "runs_for"]
 
 _SPARE, _MOST, _MOST_NUMBERS = 1.5, 5, 2**26
 
@@ -57,13 +57,18 @@ def corrected_draws(
             problem, draw(count, seed), seed=seed, scratch=scratch, progress=progress
         )
 
-    raw = pushed(int(_SPARE * n), seeds[0])
+    raw = pushed(runs_for(n)[0], seeds[0])
     answer = _corrected(problem, raw, n, simulations, seeds[1])
     short = _short(answer, raw, n)
     if short > 0:
         raw = _joined(raw, pushed(short, *seeds_from(seeds[0], 1)))
         answer = _corrected(problem, raw, n, simulations, seeds[1])
     return answer, raw
+
+
+def runs_for(n: int) -> tuple[int, int]:
+    """Model runs for n corrected draws: those that are always made, and the most."""
+    return int(_SPARE * n), _MOST * n
 
 
 def _short(answer: Samples, raw: Samples, n: int) -> int:

@@ -388,6 +388,7 @@ def test_a_rehearsal_writes_nothing(config: Path, command: str) -> None:
     assert "parameters  a, b" in result.stdout
     assert "output      y: 0." in result.stdout
     assert "simulate    2000 runs of the model" in result.stdout
+    assert "20000 draws, corrected: 30000 runs of the model, 100000 at most" in result.stdout
     assert f"`{command}` would write to " in result.stdout
     assert not FakeRun.made
     after = {path: path.stat().st_mtime_ns for path in config.parent.iterdir()}

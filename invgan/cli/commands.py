@@ -214,6 +214,7 @@ def _rehearse(
     stage: str, problem: Problem, config: Config, options: _Options, given: Simulations | None
 ) -> int:
     """Run the model a few times and say what a stage would do."""
+    from invgan.answers import runs_for  # noqa: PLC0415
     from invgan.gan import check_enough, choose_device  # noqa: PLC0415
     from invgan.mcmc import suitable_walkers  # noqa: PLC0415
     from invgan.simulation import check_repeatable, simulate  # noqa: PLC0415
@@ -243,8 +244,11 @@ def _rehearse(
     made = f"none, {given and len(given)} rows of {config.problem.table} are there"
     click.echo(f"simulate    {lasting if given is None else made}")
     click.echo(f"train       head {config.train.head}, {config.train.steps} steps of the game")
-    due = config.sample.correct and problem.question == "population"
-    click.echo(f"sample      {config.sample.n} draws, {'' if due else 'not '}corrected")
+    due = config.sample.correct and problem.question == "population" and not problem.random
+    cost = ": {} runs of the model, {} at most".format(*runs_for(config.sample.n))
+    click.echo(
+        f"sample      {config.sample.n} draws, {f'corrected{cost}' if due else 'not corrected'}"
+    )
     walk = "no"
     if chain.enabled and problem.has_density:
         walk = f"{suitable_walkers(problem, chain.walkers)} walkers, {chain.steps} steps"
