@@ -48,7 +48,8 @@ def tutorial() -> tuple[list[str], list[str]]:
 
 
 def small_train(**given: Any) -> TrainConfig:
-    return TrainConfig(**SMALL.model_dump() | given)
+    head = {"head": "gaussian"} if "embedding" in given else {}  # linear ones take no embedding
+    return TrainConfig(**SMALL.model_dump() | head | given)
 
 
 class AlwaysSmall(TrainConfig):
