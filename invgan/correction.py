@@ -219,12 +219,11 @@ def _few(reference: Array, y: Array, seed: int) -> tuple[Array, Array]:
         return reference, y
     both = np.concatenate([few_columns(reference), few_columns(y)])
     order = np.random.default_rng(seed).permutation(len(both))
-    found = np.empty((len(both), min(_MOST_COLUMNS, both.shape[1])))
-    known, _ = conditions(both[order], both[:1], _MOST_COLUMNS)
-    found[order, : known.shape[1]] = known
-    told = np.cumsum(known.var(axis=0)) / known.var(axis=0).sum()
-    kept = 1 + int(np.searchsorted(told, _TOLD))
-    return found[: len(reference), :kept], found[len(reference) :, :kept]
+    t, _ = conditions(both[order], both[:1], _MOST_COLUMNS)
+    told = np.cumsum(t.var(axis=0)) / t.var(axis=0).sum()
+    kept = t[:, : 1 + int(np.searchsorted(told, _TOLD))]
+    a, b = np.split(kept[np.argsort(order)], [len(reference)])
+    return a, b
 
 
 def _possible(problem: Problem, y: Array) -> Array:
