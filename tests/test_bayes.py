@@ -379,6 +379,7 @@ def test_outputs_that_hardly_vary_stop_no_training() -> None:
     assert np.isfinite(found.draw(np.repeat(seen, 50, axis=0), seed=1)).all()
 
 
+@pytest.mark.slow
 def test_an_output_that_never_varies_changes_no_likelihood(
     problem: Problem, simulations: Simulations, tmp_path: Path
 ) -> None:
@@ -751,6 +752,7 @@ def test_proportions_are_weighed_too() -> None:
     assert kolmogorov_smirnov(x[:, :2], truth).max() < 0.08
 
 
+@pytest.mark.slow
 def test_the_density_of_any_other_prior_is_learnt(tmp_path: Path) -> None:
     prior = Bent()
     problem = Problem(noisy, prior, np.array([[0.5, 0.4]]), stochastic=True, question="posterior")

@@ -186,6 +186,7 @@ def test_outputs_that_determine_the_parameters_leave_nothing_to_correct():
     assert found.info["ratio_given_y"] == "none"
 
 
+@pytest.mark.slow
 def test_the_correction_belongs_to_its_seed_and_leaves_the_simulations_of_its_judge_alone(
     sum_problem: Problem, sum_simulations: Simulations
 ) -> None:

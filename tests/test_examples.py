@@ -99,7 +99,7 @@ def module_of(path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["rosenbrock", "custom"])
+@pytest.mark.parametrize("name", ["rosenbrock", pytest.param("custom", marks=pytest.mark.slow)])
 def test_an_example_runs_from_its_configuration(name: str, tmp_path: Path) -> None:
     out = solve_small(EXAMPLES / name / "config.yml", tmp_path)
     written = {str(p.relative_to(out)) for p in out.rglob("*") if p.is_file()}

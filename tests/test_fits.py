@@ -51,6 +51,7 @@ def fitter() -> Iterator[Fitter]:
         yield both
 
 
+@pytest.mark.slow
 def test_the_result_is_that_of_one_after_the_other(fitter: Fitter, tmp_path: Path) -> None:
     told: list[int] = []
     heard: list[int] = []

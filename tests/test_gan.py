@@ -283,7 +283,7 @@ def test_a_killed_training_goes_on_to_the_same_result(
     same(resumed, sum_inverse)
 
 
-@pytest.mark.parametrize("change", ["seed", "prior"])
+@pytest.mark.parametrize("change", ["seed", pytest.param("prior", marks=pytest.mark.slow)])
 def test_a_checkpoint_of_another_training_is_left_alone(
     change: str, tmp_path: Path, sum_problem: Problem, sum_simulations: Simulations,
     sum_inverse: Inverse, monkeypatch: pytest.MonkeyPatch,

@@ -57,6 +57,7 @@ def test_a_table_is_trained_on_and_belongs_to_its_run(tmp_path: Path) -> None:
         ig.solve(problem, settings=SETTINGS, simulations=wrong, device="cpu")
 
 
+@pytest.mark.slow
 def test_the_noise_of_the_measurement_is_added_to_a_table(tmp_path: Path) -> None:
     problem = ig.Problem(add, PRIOR, [[0.3]], question="posterior", noise={"normal": 0.5})
     given = load_table(table(tmp_path), problem)

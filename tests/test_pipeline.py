@@ -188,6 +188,7 @@ def test_ctrl_c_among_the_runs_of_the_draws_loses_none_of_them(
     assert not (folder / "draws").exists()
 
 
+@pytest.mark.slow
 def test_a_stage_that_is_made_anew_and_stopped_can_be_taken_up(
     folder: Path, problem: ig.Problem, counted: Counted
 ) -> None:

@@ -110,6 +110,7 @@ def test_given_rows_that_fail_are_nan_by_way_of_a_folder(tmp_path):
     assert np.isnan(found).sum() == (x[:, 1] < 0.04).sum() > 0
 
 
+@pytest.mark.slow
 def test_rows_that_ran_out_of_time_are_run_again_when_they_may_take_longer(store):
     problem = Problem(models.lingering, PRIOR, TWO, vectorized=False)
     within = {s: problem.on(Execution("process:2", timeout=s)) for s in (0.5, 0.4, 20)}
@@ -346,6 +347,7 @@ echo "y $1"
 """
 
 
+@pytest.mark.slow
 def test_a_run_that_is_told_to_end_keeps_what_it_has_and_ends_its_program(tmp_path):
     """As batch systems do when the time is up (SIGTERM); half a second of work may be lost."""
     (tmp_path / "flow.sh").write_text(PROGRAM)

@@ -457,6 +457,7 @@ class Backwards(Executor):
         return future
 
 
+@pytest.mark.slow
 def test_in_another_order_the_rows_are_the_same(sum_problem: Problem) -> None:
     plan = {"vary": {"train.gamma": [0.1]}, "seeds": [0, 5]}
     serial = sweep(sum_problem, TINY, plan, device="cpu")
@@ -729,6 +730,7 @@ def invgan(config: Path, *more: str) -> Result:
     return CliRunner().invoke(main, words)
 
 
+@pytest.mark.slow
 def test_the_best_setting_gives_the_same_figures_again(config: Path) -> None:
     result = invgan(config, "--quiet")
     assert result.exit_code == 0, result.output
