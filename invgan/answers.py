@@ -77,7 +77,7 @@ def _short(answer: Samples, raw: Samples, n: int) -> int:
     if share * len(raw) >= n:
         return 0
     room = _MOST_NUMBERS // (len(raw.names) + len(raw.outputs))
-    return min(_MOST * n, room) - len(raw)
+    return min(runs_for(n)[1], room) - len(raw)
 
 
 def _corrected(

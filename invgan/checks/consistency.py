@@ -139,11 +139,12 @@ def nearby(inverse: Drawer, heldout: Simulations, at: Array, seed: int) -> list[
         return []
     test = local_c2st(inverse, x, y, at, seed=seed)
     order, ranks = nearest(y, at), list[Measure]()
-    for title, meaning, most, pairs, own in (
-        ("ranks nearby", _EVEN_NEARBY, 3 * _NEARBY // 2, _NEARBY, seed + 2),
-        ("ranks nearest", _EVEN_NEAREST, 3 * _NEAREST // 2, _NEAREST, seed + 3),
+    for title, meaning, pairs, own in (
+        ("ranks nearby", _EVEN_NEARBY, _NEARBY, seed + 2),
+        ("ranks nearest", _EVEN_NEAREST, _NEAREST, seed + 3),
     ):
-        rows = order[: min(most, len(x) // 2)]
+        # A third of the rows are points of reference.
+        rows = order[: min(3 * pairs // 2, len(x) // 2)]
         found = calibrate(inverse, x[rows], y[rows], names=heldout.names, pairs=pairs, seed=own)
         ranks += _ranks(title, meaning, found)
     return [

@@ -85,8 +85,8 @@ def _carry_out(options: _Options) -> None:
     text = json.dumps(plain(config))
     problem = _problem(text, str(folder))
     exact = _exact(config)
+    rows = build_simulations(config, problem, folder)
     if options.dry_run:
-        rows = build_simulations(config, problem, folder)
         _rehearse(problem, config, plan, options, rows, exact=exact is not None)
         return
     alone: AbstractContextManager[Executor | None] = nullcontext()
@@ -96,7 +96,7 @@ def _carry_out(options: _Options) -> None:
             config,
             plan,
             options.out,
-            simulations=build_simulations(config, problem, folder),
+            simulations=rows,
             executor=executor,
             exact=exact,
             rebuild=functools.partial(_problem, text, str(folder)),

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from invgan.errors import InputError
 from invgan.gan import Inverse
 from invgan.gan.device import to_tensor
@@ -20,6 +22,7 @@ from invgan.gan.judge import divergence, with_gaps
 from invgan.gan.pairing import region
 from invgan.gan.stage import Pairs
 from invgan.gan.trained import Weighed
+from invgan.metrics import in_range
 from invgan.problem import Problem
 from invgan.samples import Simulations
 from invgan.settings import TrainConfig
@@ -37,9 +40,9 @@ def check_heldout(problem: Problem, simulations: Simulations, config: TrainConfi
         InputError: there are fewer than 50.
     """
     simulations = simulations.few()
-    low, high = region(problem, [simulations.training.y], config)
+    reach = np.stack(region(problem, [simulations.training.y], config))
     y = simulations.heldout.y
-    count = int((~((y < low) | (y > high)).any(axis=1)).sum())
+    count = int(in_range(y, reach).sum())
     if count < _FEWEST:
         raise InputError(
             f"the score heldout needs {_FEWEST} held-out simulations near the observations and "
