@@ -10,25 +10,34 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from invgan.arguments import seeds_from
-from invgan.correction import correct, push_forward
+from invgan.correction import push_forward
 from invgan.errors import CorrectionError
 from invgan.problem import Problem
-from invgan.samples import Samples, Simulations
+from invgan.samples import Samples
 
-__all__ = ["corrected_draws", "runs_for"]
+__all__ = ["Draw", "corrected_draws", "runs_for"]
 
 _SPARE, _MOST, _MOST_NUMBERS = 1.5, 5, 2**26
 
 
+class Draw(Protocol):
+    """Draws of a generator."""
+
+    def __call__(self, n: int, /, *, seed: int) -> Samples:
+        """So many draws, which have no outputs yet."""
+        ...
+
+
 def corrected_draws(
     problem: Problem,
-    draw: Callable[[int, int], Samples],
+    draw: Draw,
+    correct: Callable[[Samples, int], Samples],
     n: int,
-    simulations: Simulations,
     *,
     seeds: tuple[int, int],
     scratch: Path | None = None,
@@ -38,9 +47,10 @@ def corrected_draws(
 
     Args:
         problem: a population's, of a deterministic model.
-        draw: called with a number and a seed; gives so many of the generator's draws.
+        draw: gives so many of the generator's draws.
+        correct: called with draws that have outputs and a seed; gives n that count equally, whose
+            ``info`` has the ``effective_share`` of the draws that they were chosen from.
         n: how many are wanted.
-        simulations: of the prior.
 
     Other Args:
         seeds: of the draws, and of the correction.
@@ -54,15 +64,15 @@ def corrected_draws(
 
     def pushed(count: int, seed: int) -> Samples:
         return push_forward(
-            problem, draw(count, seed), seed=seed, scratch=scratch, progress=progress
+            problem, draw(count, seed=seed), seed=seed, scratch=scratch, progress=progress
         )
 
     raw = pushed(runs_for(n)[0], seeds[0])
-    answer = _corrected(problem, raw, n, simulations, seeds[1])
+    answer = _corrected(correct, raw, seeds[1])
     short = _short(answer, raw, n)
     if short > 0:
         raw = _joined(raw, pushed(short, *seeds_from(seeds[0], 1)))
-        answer = _corrected(problem, raw, n, simulations, seeds[1])
+        answer = _corrected(correct, raw, seeds[1])
     return answer, raw
 
 
@@ -80,12 +90,10 @@ def _short(answer: Samples, raw: Samples, n: int) -> int:
     return min(runs_for(n)[1], room) - len(raw)
 
 
-def _corrected(
-    problem: Problem, raw: Samples, n: int, simulations: Simulations, seed: int
-) -> Samples:
+def _corrected(correct: Callable[[Samples, int], Samples], raw: Samples, seed: int) -> Samples:
     """The corrected draws, or the raw ones with the reason why they cannot be believed."""
     try:
-        return correct(problem, raw, n, simulations=simulations, seed=seed)
+        return correct(raw, seed)
     except CorrectionError as error:
         info = {**raw.info, "converged": False, "message": str(error)}
         return replace(raw, info=info)

@@ -16,7 +16,7 @@ from invgan.answers import corrected_draws
 from invgan.arguments import seeds_from
 from invgan.checks import beside, compare, validate
 from invgan.config import Settings
-from invgan.correction import push_forward
+from invgan.correction import correct, push_forward
 from invgan.errors import InputError
 from invgan.folder import Verdicts
 from invgan.gan import (
@@ -176,7 +176,8 @@ class Work:
         with self._bar("sample") as advance:
             if self._correcting:
                 return corrected_draws(
-                    here, partial(_drawn, here, inverse), n, simulations,
+                    here, partial(_drawn, here, inverse),
+                    lambda raw, seed: correct(here, raw, n, simulations=simulations, seed=seed), n,
                     seeds=(seed, correct_seed), scratch=scratch, progress=advance,
                 )  # fmt: skip
             drawn = _drawn(here, inverse, n, seed)

@@ -10,6 +10,7 @@ from conftest import add
 from scipy import stats
 
 from invgan.answers import corrected_draws
+from invgan.correction import correct
 from invgan.priors import Prior
 from invgan.problem import Problem
 from invgan.samples import Samples, Simulations
@@ -45,7 +46,12 @@ def drawn(count: int, seed: int, shift: float = 0.0) -> Samples:
     return Samples(x, None, np.ones(count), ("x1", "x2"), ("y",), info)
 
 
-def a_quarter(asked: Problem, raw: Samples, n: int, **given: Any) -> Samples:
+def by_ratio(asked: Problem, simulations: Simulations) -> Any:
+    """The correction of a population's answer."""
+    return lambda raw, seed: correct(asked, raw, N, simulations=simulations, seed=seed)
+
+
+def a_quarter(raw: Samples, seed: int) -> Samples:
     """The draws as they are, of which a quarter is said to count."""
     return replace(raw, info={**raw.info, "effective_share": 0.25})
 
@@ -58,7 +64,7 @@ def simulations() -> Simulations:
 def test_draws_that_count_are_made_once(simulations: Simulations) -> None:
     model = Counting()
     asked = problem(model, 0, np.sqrt(2))
-    answer, raw = corrected_draws(asked, drawn, N, simulations, seeds=(1, 2))
+    answer, raw = corrected_draws(asked, drawn, by_ratio(asked, simulations), N, seeds=(1, 2))
     assert (len(answer), len(raw), model.rows) == (N, 300, 300)
     assert answer.info["effective_share"] * len(raw) >= N
 
@@ -66,7 +72,7 @@ def test_draws_that_count_are_made_once(simulations: Simulations) -> None:
 def test_where_few_draws_count_more_are_made(simulations: Simulations) -> None:
     model = Counting()
     asked = problem(model, 1, 0.35)
-    answer, raw = corrected_draws(asked, drawn, N, simulations, seeds=(1, 2))
+    answer, raw = corrected_draws(asked, drawn, by_ratio(asked, simulations), N, seeds=(1, 2))
     assert len(raw) == model.rows == raw.info["model_evaluations"]
     assert len(raw) == 5 * N
     assert raw.info["seconds"] == 2.0
@@ -75,35 +81,30 @@ def test_where_few_draws_count_more_are_made(simulations: Simulations) -> None:
     assert stats.kstest(answer.y[:, 0], stats.norm(1, 0.35).cdf).statistic < 0.1
 
 
-def test_what_was_run_before_a_stop_is_not_run_again(
-    simulations: Simulations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("invgan.answers.correct", a_quarter)
+def test_what_was_run_before_a_stop_is_not_run_again(tmp_path: Path) -> None:
     model = Counting()
     asked = problem(model, 1, 0.35)
     model.most = 350
     with pytest.raises(KeyboardInterrupt):
-        corrected_draws(asked, drawn, N, simulations, seeds=(1, 2), scratch=tmp_path)
+        corrected_draws(asked, drawn, a_quarter, N, seeds=(1, 2), scratch=tmp_path)
     done, model.most = model.rows, np.inf
     assert done >= 300
-    _, raw = corrected_draws(asked, drawn, N, simulations, seeds=(1, 2), scratch=tmp_path)
+    _, raw = corrected_draws(asked, drawn, a_quarter, N, seeds=(1, 2), scratch=tmp_path)
     assert model.rows == len(raw) == 5 * N
 
 
-def test_no_more_are_made_than_memory_holds(
-    simulations: Simulations, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("invgan.answers.correct", a_quarter)
+def test_no_more_are_made_than_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("invgan.answers._MOST_NUMBERS", 3 * 400)
     asked = problem(add, 1, 0.35)
-    assert len(corrected_draws(asked, drawn, N, simulations, seeds=(1, 2))[1]) == 400
+    assert len(corrected_draws(asked, drawn, a_quarter, N, seeds=(1, 2))[1]) == 400
     monkeypatch.setattr("invgan.answers._MOST_NUMBERS", 3 * 100)
-    assert len(corrected_draws(asked, drawn, N, simulations, seeds=(1, 2))[1]) == 300
+    assert len(corrected_draws(asked, drawn, a_quarter, N, seeds=(1, 2))[1]) == 300
 
 
 def test_a_correction_that_cannot_be_believed_asks_for_no_more(simulations: Simulations) -> None:
     model = Counting()
-    answer, raw = corrected_draws(problem(model, 4.5, 0.1), drawn, N, simulations, seeds=(1, 2))
+    asked = problem(model, 4.5, 0.1)
+    answer, raw = corrected_draws(asked, drawn, by_ratio(asked, simulations), N, seeds=(1, 2))
     assert model.rows == len(raw) == 300
     assert np.array_equal(answer.x, raw.x)
     assert answer.info["converged"] is False

@@ -223,6 +223,7 @@ def test_both_roads_meet_both_populations(road: str, shift_simulations: Simulati
         shift(), few, 2000, road=road, train_config=short, rgan_config=quick, seed=1, device="cpu"
     )
     assert len(solution.samples) == 2000
+    assert solution.samples.info["effective_samples"] == 2000
     for name, law in SHIFT.items():
         drawn = solution.population(name)
         assert stats.kstest(drawn.y[:, 0], law.cdf).statistic < 0.05

@@ -13,13 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
 
+from invgan.answers import Draw, corrected_draws
 from invgan.arguments import check_kinds, seeds_from, whole
 from invgan.correction import correct, push_forward
-from invgan.errors import CorrectionError, InputError
+from invgan.errors import InputError
 from invgan.gan import sample, train
 from invgan.gan.rgan import Block, RganConfig, train_rgan
 from invgan.intervention.coupling import Coupling, couple, matched, population_simulations
@@ -38,8 +40,6 @@ __all__ = ["InterventionSolution", "Road", "solve_intervention"]
 
 Road = Literal["projection", "rgan"]
 Progress = Callable[[int, int], None]
-
-_SPARE = 1.5
 
 
 @dataclass(frozen=True)
@@ -121,22 +121,22 @@ def solve_intervention(
     seeds = seeds_from(seed, 4)
     if simulations is None:
         simulations = simulate(intervention.problem(), budget, seed=seeds[0])
-    coupling, wanted = None, int(_SPARE * n)
+    coupling = None
     if road == "projection":
         coupling = couple(intervention, simulations, seed=seeds[1])
         inverse = train(
             coupling.problem, simulations, train_config, seed=seeds[2], device=device,
             progress=progress,
         )  # fmt: skip
-        raw = sample(inverse, coupling.problem.observations, wanted, seed=seeds[3])
+        draw: Draw = partial(sample, inverse, coupling.problem.observations)
     else:
         _check_populations(intervention, simulations, seeds[1])
         generator = train_rgan(
             intervention.problem(), simulations, rgan_config, blocks=blocks(intervention),
             seed=seeds[2], device=device, progress=progress,
         )  # fmt: skip
-        raw = generator.sample(wanted, seed=seeds[3])
-    samples = _finished(intervention, raw, coupling, n, seeds[3])
+        draw = generator.sample
+    samples = _answer(intervention, draw, coupling, n, seeds[3])
     found = {
         name: judge(intervention, samples, name, simulations=simulations, seed=seeds[1])
         for name in POPULATIONS
@@ -151,25 +151,27 @@ def blocks(intervention: Intervention) -> list[Block]:
     return [Block(tuple(every[intervention.columns(p)]), seen[p]) for p in POPULATIONS]
 
 
-def _finished(
-    intervention: Intervention, raw: Samples, coupling: Coupling | None, n: int, seed: int
+def _answer(
+    intervention: Intervention, draw: Draw, coupling: Coupling | None, n: int, seed: int
 ) -> Samples:
     """Draws with their outputs, weighed to meet both populations where that can be done."""
     joint = intervention.problem() if coupling is None else coupling.problem
-    pushed = push_forward(joint, raw, seed=seed)
     if intervention.random:
-        return _first(pushed, n)
-    try:
-        if coupling is not None:
-            pushed = correct(joint, pushed, len(pushed), seed=seed)
-        found = matched(intervention, pushed, n, seed=seed)[0]
-        # Both steps draw anew from what there is.
-        share = pushed.info.get("effective_share", 1.0) * found.info["effective_share"]
-        distinct = len(np.unique(found.x, axis=0)) / len(found)
-        return replace(found, info={**found.info, "effective_share": share, "distinct": distinct})
-    except CorrectionError as error:
-        info = {**pushed.info, "converged": False, "message": str(error)}
-        return _first(replace(pushed, info=info), n)
+        return push_forward(joint, draw(n, seed=seed), seed=seed)
+
+    def both(raw: Samples, seed: int) -> Samples:
+        """Two steps, which both draw anew from what there is."""
+        first = raw if coupling is None else correct(joint, raw, len(raw), seed=seed)
+        found = matched(intervention, first, n, seed=seed)[0]
+        share = first.info.get("effective_share", 1.0) * found.info["effective_share"]
+        told = {
+            "effective_share": share,
+            "effective_samples": min(float(n), share * len(raw)),
+            "distinct": len(np.unique(found.x, axis=0)) / len(found),
+        }
+        return replace(found, info=found.info | told)
+
+    return _first(corrected_draws(joint, draw, both, n, seeds=(seed, seed))[0], n)
 
 
 def _first(samples: Samples, n: int) -> Samples:
