@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from invgan.balance import check_density
 from invgan.errors import InputError
 from invgan.execution.calls import numbered
 from invgan.frames import by_name
@@ -168,8 +170,13 @@ def _joint(law: Any) -> Law:
             f"the observed joint law ({type(law).__name__}) could not be sampled: {error}; "
             "it needs sample(n, rng) and log_prob(y), or rvs and logpdf as in scipy.stats"
         ) from error
-    names = getattr(law, "names", None)
-    return Law((), law, width, tuple(names) if names else None)
+    named = getattr(law, "names", None)
+    found = Law((), law, width, tuple(named) if named else None)
+    if hasattr(law, "log_prob"):  # one of the user's own
+        what = f"the observed joint law ({type(law).__name__})"
+        names = found.names or [f"output {j + 1}" for j in range(width)]
+        check_density(what, names, partial(_sample_joint, law), found.log_prob)
+    return found
 
 
 def _sample_joint(law: Any, n: int, rng: np.random.Generator) -> Array:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from invgan.balance import check_density
 from invgan.errors import InputError
 from invgan.fields import GaussianField
-from invgan.priors import Box, Dirichlet, MultivariateNormal, Prior, PriorLike, Simplex
+from invgan.priors import Box, CutPrior, Dirichlet, MultivariateNormal, Prior, PriorLike, Simplex
 
 __all__ = ["as_prior", "prior_known_by"]
 
@@ -21,11 +23,11 @@ _TRIED = 64
 
 
 def as_prior(prior: Any) -> PriorLike:
-    """The prior; of one that is not ready made a few draws are looked at, as nothing else would.
+    """The prior; of one that is not ready made some draws are looked at, as nothing else would.
 
     Raises:
-        InputError: a member is missing, raises or returns another shape, or draws lie outside the
-            support.
+        InputError: a member is missing, raises or returns another shape, draws lie outside the
+            support, or the density is not theirs.
     """
     if isinstance(prior, Mapping):
         return Prior(prior)
@@ -86,6 +88,15 @@ def _check(prior: PriorLike) -> None:
             f"{kind}: {beyond} of {_TRIED} draws lie outside its support: widen the support, or "
             "draw inside it"
         )
+    if not isinstance(prior, CutPrior):
+        check_density(kind, names, prior.sample, partial(_inside, prior, kind))
+
+
+def _inside(prior: PriorLike, kind: str, x: Array) -> Array:
+    """The density of each row of x, none beyond the support."""
+    density, inside = np.full(len(x), -np.inf), prior.support.contains(x)
+    density[inside] = _tried(kind, "log_prob(x)", lambda: prior.log_prob(x[inside]))
+    return density
 
 
 def _tried(kind: str, member: str, call: Any) -> Array:

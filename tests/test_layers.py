@@ -22,7 +22,7 @@ FLOORS = [
     {"laws", "problem", "density", "scaling", "ratio", "metrics", "plots"},
     {"noise", "own_prior", "structure", "resampling", "models", "health"},
     {"drawn", "fields", "observations", "samples", "settings", "validation", "monotone", "fitting"},
-    {"arguments", "priors", "execution", "tables"},
+    {"arguments", "balance", "priors", "execution", "tables"},
     {"files", "errors", "frames", "ground"},
     {"mapped"},
 ]
