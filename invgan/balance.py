@@ -16,11 +16,14 @@ from numpy.typing import NDArray
 
 from invgan.errors import InputError
 
-__all__ = ["check_density"]
+__all__ = ["SURPRISE", "check_density", "imbalance", "stepped"]
 
 Array = NDArray[np.float64]
 
-_DRAWS, _COLUMNS, _SURPRISE = 4_000, 100, 6.0
+_DRAWS, _COLUMNS = 4_000, 100
+
+SURPRISE = 6.0
+"""Standard errors that a density does not show of its own draws."""
 
 
 def check_density(
@@ -45,41 +48,81 @@ def check_density(
     """
     rng = np.random.default_rng(0)
     x = sample(_DRAWS, rng)
-    moved, column = _stepped(x, rng)
+    moved, column = stepped(x, rng)
     with np.errstate(all="ignore"):
         before, after = log_prob(x), log_prob(moved)
+    where, away = imbalance(x, moved, column, before, after)
+    if away > SURPRISE:
+        along = " with ".join(repr(names[j]) for j in where) or "all columns"
+        raise InputError(
+            f"{what}: log_prob is not the density of what sample draws: Metropolis steps by it "
+            f"move the draws along {along} ({away:.0f} standard errors); look for a Jacobian, a "
+            "scale or a dependence that one of the two lacks"
+        )
+
+
+def stepped(
+    x: Array, rng: np.random.Generator, *, width: int | None = None, decades: float = 0.0
+) -> tuple[Array, NDArray[np.intp]]:
+    """Draws, each moved in one column by about the width of its middle half, or by less.
+
+    Args:
+        x: draws (n, D).
+        rng: of the moves.
+
+    Other Args:
+        width: the first so many columns are moved, by default all.
+        decades: steps are shorter by a factor between 1 and ten to this power.
+
+    Returns:
+        The draws after the step, and the column in which each was moved; of many a hundred are.
+    """
+    n, every = len(x), x.shape[1] if width is None else width
+    column = np.resize(np.linspace(0, every - 1, min(every, _COLUMNS)).astype(int), n)
+    rows = np.arange(n)
+    low, high = np.quantile(x[:, :every], [0.25, 0.75], axis=0)
+    moved = x.copy()
+    length = (high - low)[column] * 10 ** -(decades * rng.random(n))
+    moved[rows, column] += length * rng.normal(size=n)
+    return moved, column
+
+
+def imbalance(
+    x: Array, moved: Array, column: NDArray[np.intp], before: Array, after: Array
+) -> tuple[tuple[int, ...], float]:
+    """Along which columns steps that are accepted by a density lead draws away, and how far.
+
+    Args:
+        x: draws (n, D).
+        moved: the same after a step, as `stepped` gives them.
+        column: that each was moved in.
+        before: log-density of x, shape (n,), but for a constant.
+        after: of moved.
+
+    Returns:
+        Columns, none for all together, and standard errors: above ``SURPRISE`` the density is that
+        of another law.
+    """
+    with np.errstate(invalid="ignore"):
         accepted = np.exp(np.minimum(after - before, 0))
     accepted[np.isnan(accepted)] = 0
     away = _surprises(_ranks(x, x), _ranks(x, moved), accepted, column)
     before, after = before[:, None], after[:, None]
     denser = (_ranks(before, after) - _ranks(before, before)) * accepted[:, None]
-    away[()] = max(away[()], _standard_errors(denser).max())
-    refused = [where for where in away if away[where] > _SURPRISE]
-    if refused:
-        where = max(refused, key=lambda where: (len(where) > 0, away[where]))
-        along = " with ".join(repr(names[j]) for j in where) or "all columns"
-        raise InputError(
-            f"{what}: log_prob is not the density of what sample draws: Metropolis steps by it "
-            f"move the draws along {along} ({away[where]:.0f} standard errors); look for a "
-            "Jacobian, a scale or a dependence that one of the two lacks"
-        )
-
-
-def _stepped(x: Array, rng: np.random.Generator) -> tuple[Array, NDArray[np.intp]]:
-    """The draws, each moved in one column by about the width of its middle half; the columns."""
-    n, width = x.shape
-    every = np.linspace(0, width - 1, min(width, _COLUMNS)).astype(int)
-    column, rows = np.resize(every, n), np.arange(n)
-    low, high = np.quantile(x, [0.25, 0.75], axis=0)
-    moved = x.copy()
-    moved[rows, column] += (high - low)[column] * rng.normal(size=n)
-    return moved, column
+    away[()] = max(away[()], float(_standard_errors(denser).max()))
+    # Columns say more than all together, where they say enough.
+    where = max(away, key=lambda where: (bool(where) and away[where] > SURPRISE, away[where]))
+    return where, away[where]
 
 
 def _ranks(x: Array, of: Array) -> Array:
-    """Shares of x (n, D) below each number, column by column, less a half."""
-    columns = zip(np.sort(x, axis=0).T, of.T, strict=True)
-    return np.stack([np.searchsorted(*pair) for pair in columns], axis=1) / len(x) - 0.5
+    """Shares of x (n, D) below each number and half of those at it, by column, less a half."""
+    ordered = np.sort(x, axis=0).T
+    both = [
+        np.searchsorted(a, b, "left") + np.searchsorted(a, b, "right")
+        for a, b in zip(ordered, of.T, strict=True)
+    ]
+    return np.stack(both, axis=1) / (2 * len(x)) - 0.5
 
 
 def _surprises(

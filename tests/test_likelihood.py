@@ -8,6 +8,7 @@ from invgan.config import Settings
 from invgan.errors import InputError, ModelError
 from invgan.fingerprints import fingerprints
 from invgan.mcmc import run_mcmc
+from invgan.mcmc.doubts import doubt
 from invgan.metrics import c2st
 from invgan.pipeline import Run
 from invgan.priors import Prior
@@ -122,6 +123,64 @@ def test_a_likelihood_that_the_user_knows_is_enough_for_any_model():
     assert samples.y.shape == (4000, 9)
     assert (samples.x.mean(axis=0) - mean) / np.sqrt(np.diag(cov)) == pytest.approx(0, abs=0.08)
     assert c2st(samples.x, np.random.default_rng(7).multivariate_normal(mean, cov, 4000)) < 0.53
+
+
+def stated_normal(sd, repeats=1, correlated=True):
+    """Two outputs with correlated noise, and a likelihood that may be another one."""
+    root = np.array([[1.0, 0.0], [0.9, 0.44]])
+    true = stats.multivariate_normal([0, 0], 0.01 * root @ root.T)
+
+    def likelihood(x, rows):
+        gaps = (rows - x[:, None]) * 0.1 / sd
+        if correlated:
+            return true.logpdf(gaps.reshape(-1, 2)).reshape(len(x), -1).sum(axis=1)
+        return stats.norm.logpdf(gaps, 0, 0.1).sum(axis=(1, 2))
+
+    return Problem(
+        lambda x, rng: x + 0.1 * rng.normal(size=(len(x), 2)) @ root.T,
+        PRIOR, np.full((repeats, 2), 0.3), question="posterior", stochastic=True,
+        log_likelihood=likelihood,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("repeats", [1, 5])
+def test_the_model_s_own_likelihood_is_not_doubted(repeats):
+    problem = stated_normal(0.1, repeats)
+    for seed in range(5):
+        assert doubt(problem, simulate(problem, 2000, seed=seed)) == ""
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        stated_normal(0.2), stated_normal(0.06), stated_normal(0.2, 5),
+        stated_normal(0.1, correlated=False),
+    ],
+)  # fmt: skip
+def test_another_likelihood_makes_a_chain_not_to_be_trusted(problem):
+    simulations = simulate(problem, 2000, seed=1)
+    samples = run_mcmc(problem, simulations, 50, walkers=8, steps=20)
+    assert samples.info["converged"] is False
+    said = "log_likelihood is not the law of the model's outputs given its parameters"
+    assert samples.info["message"].startswith(said)
+    assert "do not trust this chain" in samples.info["message"]
+
+
+def test_a_likelihood_that_knows_only_the_observed_rows_is_not_doubted():
+    asked = stated_normal(0.1)
+    simulations, observed = simulate(asked, 2000, seed=1), asked.observations.rows
+
+    def choosy(x, rows):
+        if not np.array_equal(rows, observed):
+            raise ValueError("what is this?")
+        return asked.log_likelihood(x, rows)
+
+    for likelihood in (choosy, lambda x, rows: asked.log_likelihood(x, observed)):
+        problem = Problem(
+            asked.model, PRIOR, observed, question="posterior", stochastic=True,
+            log_likelihood=likelihood,
+        )  # fmt: skip
+        assert doubt(problem, simulations) == ""
 
 
 def test_what_a_likelihood_may_not_do():

@@ -21,7 +21,7 @@ from invgan.noise import Noise
 from invgan.observations import Table
 from invgan.problem import Problem
 
-__all__ = ["likelihood_of"]
+__all__ = ["likelihood_of", "stated"]
 
 Array = NDArray[np.float64]
 
@@ -43,7 +43,7 @@ def likelihood_of(problem: Problem) -> Callable[[Array, Array], Array]:
         raise InputError("the posterior question needs observed rows")
     rows = seen.rows
     if problem.log_likelihood is not None:
-        return lambda x, y: _stated(problem, x, rows)
+        return lambda x, y: stated(problem, x, rows)
     if problem.missing:
         raise InputError(
             "MCMC needs the likelihood of outputs with missing values, which the noise alone does "
@@ -71,7 +71,13 @@ def _measured(noise: Noise, rows: Array, y: Array) -> Array:
     return np.concatenate([noise.log_prob(rows, block).sum(axis=1) for block in blocks])
 
 
-def _stated(problem: Problem, x: Array, rows: Array) -> Array:
+def stated(problem: Problem, x: Array, rows: Array) -> Array:
+    """The user's own log-likelihood of parameters (n, D) for the rows of one experiment, (n,).
+
+    Raises:
+        InputError: the problem has none.
+        ModelError: the function raised or returned another shape.
+    """
     starts = range(0, len(x), _ROWS)
     return np.concatenate([_asked(problem, x[s : s + _ROWS], rows) for s in starts])
 

@@ -15,11 +15,11 @@ from invgan.density import fit_density, observed_log_prob
 from invgan.errors import InputError
 from invgan.files import digest
 from invgan.mcmc.chains import diagnose
+from invgan.mcmc.doubts import doubt
 from invgan.mcmc.ensemble import run_ensemble, start_among
 from invgan.mcmc.journal import Journal
 from invgan.mcmc.likelihood import likelihood_of
 from invgan.mcmc.target import Target, free_parameters
-from invgan.metrics import has_ties
 from invgan.models.identity import identity, while_working
 from invgan.observations import known_by
 from invgan.problem import Problem
@@ -31,7 +31,6 @@ __all__ = ["run_mcmc", "suitable_walkers"]
 Array = NDArray[np.float64]
 
 _WALKERS = 64
-_ROWS = 2000
 _MOST_NUMBERS = 2**23
 
 
@@ -88,9 +87,9 @@ def run_mcmc(
     journal = Journal(None if checkpoint is None else Path(checkpoint), made_from)
     chain = run_ensemble(target, start, steps, progress, journal)
     burn_in, diagnosis = diagnose(chain.x, problem.prior.names, n)
-    baseless = _baseless(problem, simulations)
-    if baseless:
-        diagnosis = {**diagnosis, "converged": False, "message": baseless}
+    reason = doubt(problem, simulations)
+    if reason:
+        diagnosis = {**diagnosis, "converged": False, "message": reason}
     rows = _choose(steps - burn_in, walkers, n, np.random.default_rng(seeds[3]))
     x, y = (np.concatenate(part[burn_in:])[rows] for part in (chain.x, chain.y))
     thin = max(1, -(-chain.x[burn_in:].size // _MOST_NUMBERS))
@@ -132,25 +131,6 @@ def _target(
     log_p_y = observed_log_prob(problem.observations, seed=p_seed)
     fitted = {"density_heldout": q_y.heldout, "density_gap": q_y.gap}
     return Target(problem, lambda x, y: log_p_y(y) - q_y.log_prob(y)), fitted
-
-
-def _baseless(problem: Problem, simulations: Simulations) -> str:
-    """Why the outputs have no density, on which the target of a population rests, or nothing."""
-    if problem.question == "posterior":
-        return ""
-    varying = int((np.ptp(simulations.y, axis=0) > 0).sum())
-    seen = problem.observations.representative(_ROWS, np.random.default_rng(0))
-    if has_ties(simulations.y, seen):
-        return (
-            "values of the outputs are repeated, so that they have no density for MCMC to start "
-            "from: do not trust this chain"
-        )
-    if varying > free_parameters(problem):
-        return (
-            f"{varying} outputs of {free_parameters(problem)} parameters depend on each other, so "
-            "that they have no density for MCMC to start from: do not trust this chain"
-        )
-    return ""
 
 
 def _observed(target: Target, x: Array, y: Array, seed: int) -> Array:
