@@ -3,6 +3,7 @@
     pip install --no-deps sbibm==1.1.0
     python benchmarks/posterior.py --task two_moons slcp --n 10000 --seeds 1 --out posterior.jsonl
     python benchmarks/posterior.py --task two_moons --n 10000 --peer --out posterior.jsonl
+    python benchmarks/posterior.py --task two_moons --keep draws --quick   # then without --quick
     python benchmarks/posterior.py --table posterior.jsonl
 
 One training for each task, budget and seed answers all ten observations. C2ST is the published
@@ -57,7 +58,39 @@ _LEVELS = (0.5, 0.8, 0.95)
 
 
 def run(task: sbibm_tasks.Task, n: int, seed: int, options: argparse.Namespace) -> dict[str, Any]:
-    """One training and its figures."""
+    """One training and its figures, or those of draws that were kept."""
+    method = f"sbi NPE {options.density}" if options.peer else "invgan"
+    kept = options.keep and options.keep / f"{method}-{task.name}-{n}-{seed}.npz"
+    if kept and kept.is_file():
+        with np.load(kept) as stored:
+            answers, about = {number: stored[str(number)] for number in options.observations}, {}
+    else:
+        answers, about = _trained(task, n, seed, options)
+        if kept:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            np.savez(kept, **{str(number): x for number, x in answers.items()})
+    scores = [
+        c2st(
+            x[:_DRAWS], task.reference(number), seed=1, folds=5, published=not options.quick,
+        )
+        for number, x in answers.items()
+    ]  # fmt: skip
+    return {
+        "task": task.name,
+        "n": n,
+        "seed": seed,
+        "method": method,
+        "c2st": float(np.mean(scores)),
+        "each": [round(float(score), 4) for score in scores],
+        "quick": options.quick,
+        **about,
+    }
+
+
+def _trained(
+    task: sbibm_tasks.Task, n: int, seed: int, options: argparse.Namespace
+) -> tuple[dict[int, Array], dict[str, Any]]:
+    """Draws for each observation by one training, and what there is to say of it."""
     problem = task.problem(1)
     simulations = ig.simulate(problem, n, seed=10_000 + seed)
     started = time.perf_counter()
@@ -67,27 +100,11 @@ def run(task: sbibm_tasks.Task, n: int, seed: int, options: argparse.Namespace) 
     else:
         inverse = ig.train(problem, simulations, ig.TrainConfig(members=options.members), seed=seed)
         draw = partial(_draw, inverse)
-    seconds = time.perf_counter() - started
+    about: dict[str, Any] = {"seconds": time.perf_counter() - started}
     answers = {number: draw(task.observation(number), seed) for number in options.observations}
-    scores = [
-        c2st(
-            x[:_DRAWS], task.reference(number), seed=1, folds=5, published=not options.quick,
-        )
-        for number, x in answers.items()
-    ]  # fmt: skip
-    expected = {} if inverse is None else _expected(task, inverse, answers, seed)
-    return {
-        "task": task.name,
-        "n": n,
-        "seed": seed,
-        "method": f"sbi NPE {options.density}" if options.peer else "invgan",
-        "c2st": float(np.mean(scores)),
-        "each": [round(float(score), 4) for score in scores],
-        "quick": options.quick,
-        "seconds": seconds,
-        **({} if inverse is None else _about(problem, inverse)),
-        **expected,
-    }
+    if inverse is not None:
+        about |= _about(problem, inverse) | _expected(task, inverse, answers, seed)
+    return answers, about
 
 
 def _expected(
@@ -163,7 +180,8 @@ def table(rows: list[dict[str, Any]]) -> Iterator[str]:
     keys = sorted({(r["task"], r["n"], r["method"]) for r in rows})
     for task, n, method in keys:
         mine = [r for r in rows if (r["task"], r["n"], r["method"]) == (task, n, method)]
-        scores, seconds = ([r[key] for r in mine] for key in ("c2st", "seconds"))
+        scores = [r["c2st"] for r in mine]
+        seconds = [r["seconds"] for r in mine if "seconds" in r] or [np.nan]
         bar = PUBLISHED[task][_BUDGETS.index(n)] if n in _BUDGETS else float("nan")
         yield (
             f"| {task} | {n} | {method} | {np.mean(scores):.3f} ({max(scores):.3f}) | {bar:.3f} | "
@@ -187,6 +205,9 @@ def main() -> None:
     parser.add_argument("--observations", nargs="+", type=int, default=list(range(1, 11)))
     parser.add_argument("--members", type=int, default=None)
     parser.add_argument("--quick", action="store_true", help="the quick C2ST")
+    parser.add_argument(
+        "--keep", type=Path, help="a folder for draws; those that lie there are scored anew"
+    )
     parser.add_argument("--peer", action="store_true", help="sbi's NPE in place of invgan")
     parser.add_argument("--density", default="maf")
     parser.add_argument("--out", type=Path, default=Path("posterior.jsonl"))

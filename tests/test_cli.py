@@ -55,6 +55,7 @@ class FakeRun:
     validation: ClassVar[Validation] = GOOD
     failure: ClassVar[BaseException | None] = None
     baseline: ClassVar[bool] = True
+    converged: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -86,7 +87,8 @@ class FakeRun:
                 raise FakeRun.failure
 
     def _samples(self) -> Samples:
-        return Samples(np.ones((3, 2)), None, np.ones(3), ("a", "b"), ("y",))
+        info = {"converged": FakeRun.converged, "message": "walk for longer"}
+        return Samples(np.ones((3, 2)), None, np.ones(3), ("a", "b"), ("y",), info)
 
     def simulate(self) -> Simulations:
         self._stage("simulate")
@@ -117,7 +119,7 @@ class FakeRun:
         return SimpleNamespace(
             validation=FakeRun.validation,
             samples=self._samples(),
-            baseline=None,
+            baseline=self._samples(),
             report=self.out / "report.html",
         )
 
@@ -131,6 +133,7 @@ def pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FakeRun, "validation", GOOD)
     monkeypatch.setattr(FakeRun, "failure", None)
     monkeypatch.setattr(FakeRun, "baseline", True)
+    monkeypatch.setattr(FakeRun, "converged", True)
 
 
 @pytest.fixture
@@ -207,6 +210,16 @@ def test_each_stage_alone(config: Path, stage: str) -> None:
 def test_a_baseline_that_is_off_is_said(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FakeRun, "baseline", False)
     assert "switched off (mcmc.enabled)" in invgan("mcmc", config, "--out", "runs").stdout
+
+
+@pytest.mark.parametrize("command", ["solve", "mcmc"])
+def test_a_baseline_that_is_not_to_be_trusted_is_said(
+    config: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    said = "MCMC: walk for longer"
+    assert said not in invgan(command, config, "--out", "runs").stdout
+    monkeypatch.setattr(FakeRun, "converged", False)
+    assert said in invgan(command, config, "--out", "runs").stdout
 
 
 # What the user sees -----------------------------------------------------------------------------

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from invgan.config import Config
     from invgan.pipeline import Run
     from invgan.problem import Problem
-    from invgan.samples import Simulations
+    from invgan.samples import Samples, Simulations
 
 __all__ = ["main"]
 
@@ -124,6 +124,7 @@ def _solve(run: Run) -> int:
     """Do everything: simulate, train, sample, mcmc, validate, report."""
     solution = run.solve()
     click.echo(str(solution.validation))
+    _warn_of(solution.baseline)
     if solution.report is not None:
         click.echo(f"report: {solution.report}")
     return exit_code(solution.validation)
@@ -160,7 +161,14 @@ def _mcmc(run: Run) -> int:
     samples = run.mcmc()
     off = "no baseline: it is switched off (mcmc.enabled), or the problem has none"
     click.echo(off if samples is None else f"{len(samples)} draws by MCMC")
+    _warn_of(samples)
     return 0
+
+
+def _warn_of(baseline: Samples | None) -> None:
+    """Say it where a chain is not to be trusted."""
+    if baseline is not None and not baseline.info["converged"]:
+        click.echo(f"MCMC: {baseline.info['message']}")
 
 
 @_command
