@@ -217,9 +217,10 @@ def test_a_baseline_that_is_not_to_be_trusted_is_said(
     config: Path, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
     said = "MCMC: walk for longer"
-    assert said not in invgan(command, config, "--out", "runs").stdout
+    out = config.parent / "runs"
+    assert said not in invgan(command, config, "--out", out).stdout
     monkeypatch.setattr(FakeRun, "converged", False)
-    assert said in invgan(command, config, "--out", "runs").stdout
+    assert said in invgan(command, config, "--out", out).stdout
 
 
 # What the user sees -----------------------------------------------------------------------------
