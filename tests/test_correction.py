@@ -32,7 +32,7 @@ def gap(y: np.ndarray) -> float:
     return float(stats.kstest(y[:, 0], stats.norm(1, 0.5).cdf).statistic)
 
 
-@pytest.mark.parametrize("kind", ["law", "table"])
+@pytest.mark.parametrize("kind", ["law", pytest.param("table", marks=pytest.mark.slow)])
 def test_a_shifted_push_forward_is_moved_back(kind: str, sum_problem: Problem) -> None:
     table = sum_problem.observations.sample(8000, np.random.default_rng(3))
     seen = sum_problem if kind == "law" else Problem(sum_problem.model, sum_problem.prior, table)

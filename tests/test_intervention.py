@@ -213,7 +213,7 @@ def test_a_population_beyond_the_simulations_is_refused(shift_simulations: Simul
 @pytest.mark.parametrize("road", ["projection", "rgan"])
 def test_both_roads_meet_both_populations(road: str, shift_simulations: Simulations) -> None:
     quick = RganConfig(
-        surrogate_steps=200, steps=250, hidden=32, layers=2, batch_size=256, evaluations=2
+        surrogate_steps=100, steps=120, hidden=32, layers=2, batch_size=256, evaluations=2
     )
     short = TrainConfig(
         head="gaussian", head_steps=200, steps=0, hidden=32, layers=2, evaluations=2, judge=False

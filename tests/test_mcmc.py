@@ -71,6 +71,7 @@ def test_a_chain_too_large_to_keep_is_thinned(linear, monkeypatch):
     assert np.array_equal(thin.x, whole.x)
 
 
+@pytest.mark.slow
 def test_the_target_divides_by_the_push_forward_of_the_prior():
     """A target without q_Y would give the sum a mean of 2.5 * 2 / (2 + 0.64) = 1.89."""
     shifted = Problem(add, PRIOR, stats.norm(2.5, 0.8))
@@ -285,6 +286,7 @@ def test_a_chain_that_never_moved_is_not_trusted():
     json.dumps(still, allow_nan=False)
 
 
+@pytest.mark.slow
 def test_the_moves_keep_a_normal_law():
     law = stats.multivariate_normal([0, 0], [[1, 0.9], [0.9, 1]])
     problem = Problem(lambda x: x, {"a": stats.norm(0, 2), "b": stats.norm(0, 2)}, law)

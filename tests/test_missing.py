@@ -479,7 +479,7 @@ def trained_on(kind: str, **given) -> TrainConfig:
     "kind",
     [
         "mlp",
-        "conv1d",
+        pytest.param("conv1d", marks=pytest.mark.slow),
         pytest.param("recurrent", marks=pytest.mark.slow),
         pytest.param("transformer", marks=pytest.mark.slow),
     ],
@@ -586,6 +586,7 @@ def test_the_blob_is_answered_like_its_exact_answer():
     assert c2st(solution.baseline.x, exact) < 0.56
 
 
+@pytest.mark.slow
 def test_a_sweep_compares_settings_for_outputs_that_may_be_missing() -> None:
     train = TrainConfig(
         head="gaussian", head_steps=60, steps=20, evaluations=1, hidden=16, members=1,

@@ -329,6 +329,7 @@ def test_a_table_is_learnt_without_conditions() -> None:
 
 
 @pytest.mark.usefixtures("whole_classifier")
+@pytest.mark.slow
 def test_a_seed_is_a_table_s_generator() -> None:
     """A law so unlike the noise that no untrained generator, which is the noise, is kept."""
     table = np.random.default_rng(0).choice([-1.0, 1.0], 300)
