@@ -147,6 +147,18 @@ def stated_normal(sd, repeats=1, correlated=True):
 def test_the_model_s_own_likelihood_is_not_doubted(repeats):
     problem = stated_normal(0.1, repeats)
     for seed in range(5):
+        assert doubt(problem, simulate(problem, 4000, seed=seed)) == ""
+
+
+def test_a_likelihood_of_many_outputs_is_not_doubted():
+    """What is linear in the outputs is learnt from other pairs than those that are looked at."""
+    mix = np.random.default_rng(0).normal(size=(2, 150))
+    problem = Problem(
+        lambda x, rng: x @ mix + rng.normal(size=(len(x), 150)), PRIOR, np.zeros((1, 150)),
+        question="posterior", stochastic=True,
+        log_likelihood=lambda x, rows: -0.5 * np.square(rows - x @ mix).sum(axis=1),
+    )  # fmt: skip
+    for seed in range(3):
         assert doubt(problem, simulate(problem, 2000, seed=seed)) == ""
 
 
@@ -158,7 +170,7 @@ def test_the_model_s_own_likelihood_is_not_doubted(repeats):
     ],
 )  # fmt: skip
 def test_another_likelihood_makes_a_chain_not_to_be_trusted(problem):
-    simulations = simulate(problem, 2000, seed=1)
+    simulations = simulate(problem, 4000, seed=1)
     samples = run_mcmc(problem, simulations, 50, walkers=8, steps=20)
     assert samples.info["converged"] is False
     said = "log_likelihood is not the law of the model's outputs given its parameters"

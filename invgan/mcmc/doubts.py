@@ -23,7 +23,7 @@ __all__ = ["doubt"]
 
 Array = NDArray[np.float64]
 
-_ROWS, _PAIRS, _FEWEST_PAIRS, _FEW = 2000, 2000, 500, 20
+_ROWS, _PAIRS, _FEWEST_PAIRS, _FEW, _TIMES = 2000, 2000, 250, 20, 5
 _DECADES = 2.0  # a posterior may be a hundred times as narrow as its prior
 
 
@@ -36,8 +36,8 @@ def doubt(problem: Problem, simulations: Simulations) -> str:
     """
     if problem.question == "population":
         return _baseless(problem, simulations)
-    if problem.log_likelihood is not None and len(simulations) >= _FEWEST_PAIRS:
-        return _another_law(problem, simulations.x[:_PAIRS], simulations.y[:_PAIRS])
+    if problem.log_likelihood is not None and len(simulations) >= 2 * _FEWEST_PAIRS:
+        return _another_law(problem, simulations)
     return ""
 
 
@@ -58,12 +58,14 @@ def _baseless(problem: Problem, simulations: Simulations) -> str:
     return ""
 
 
-def _another_law(problem: Problem, x: Array, y: Array) -> str:
+def _another_law(problem: Problem, simulations: Simulations) -> str:
     """Why the stated likelihood is not that of simulated pairs, or nothing.
 
     Nothing is said of a function that does not look at the rows it is given, or cannot be asked of
     others than the observed ones.
     """
+    n = min(_PAIRS, len(simulations) // 2)
+    x, y = simulations.x[:n], simulations.y[:n]
     pairs, width = np.hstack([x, y]), x.shape[1]
     moved, column = stepped(pairs, np.random.default_rng(0), width=width, decades=_DECADES)
     try:
@@ -73,8 +75,8 @@ def _another_law(problem: Problem, x: Array, y: Array) -> str:
         return ""
     if np.array_equal(before[:_FEW], elsewhere, equal_nan=True):
         return ""
-    # Near a narrow posterior's own middle its spread and its correlations are seen.
-    middle = np.hstack([_fitted(x, y), np.zeros_like(y)])
+    others = slice(n, n + 4 * _PAIRS)
+    middle = np.hstack([_middle(simulations.x[others], simulations.y[others], y), 0 * y])
     where, away = imbalance(pairs - middle, moved - middle, column, before, after)
     if away <= SURPRISE:
         return ""
@@ -86,10 +88,15 @@ def _another_law(problem: Problem, x: Array, y: Array) -> str:
     )
 
 
-def _fitted(x: Array, y: Array) -> Array:
-    """The part of x that is linear in y, where both are finite."""
-    seen = np.column_stack([np.nan_to_num(y), np.ones(len(y))])
-    return np.asarray(seen @ np.linalg.lstsq(seen, x, rcond=None)[0])
+def _middle(x: Array, y: Array, at: Array) -> Array:
+    """About where x lies for outputs `at`, linear in them: less it, ranks tell of a narrow law.
+
+    It is learnt from pairs other than those that are looked at, or left at zero for few.
+    """
+    if len(y) < _TIMES * y.shape[1]:
+        return np.zeros((len(at), x.shape[1]))
+    here, there = (np.column_stack([np.nan_to_num(part), np.ones(len(part))]) for part in (y, at))
+    return np.asarray(there @ np.linalg.lstsq(here, x, rcond=None)[0])
 
 
 def _target(problem: Problem, x: Array, moved: Array, y: Array) -> tuple[Array, Array]:
