@@ -232,7 +232,11 @@ def test_shapes_that_do_not_fit_are_refused(settings: dict, said: str) -> None:
 @pytest.mark.parametrize(
     ("network", "embedding", "said"),
     [
-        ({"kind": "srgan", "field": (1, 4, 8)}, "none", "32 numbers, and there are 64 parameters"),
+        (
+            {"kind": "srgan", "field": (4, 4, 4)},
+            "none",
+            r"\[4, 4, 4\] and the prior's .* \[1, 8, 8\]: le",
+        ),
         ({"kind": "srgan", "coarse": (2, 2, 2)}, "none", r"\[2, 2, 2\], 8 numbers, and the .* 4;"),
         ({"kind": "srgan", "coarse": (1, 2, 2)}, "mlp", "without an embedding"),
     ],
@@ -257,18 +261,21 @@ def test_a_srgan_without_a_field_is_refused() -> None:
     ):
         with pytest.raises(InputError, match=r"set train\.network\.field to"):
             build()
+    other = TrainConfig(network=NetworkConfig(kind="srgan", field=(1, 4, 8)))
+    with pytest.raises(InputError, match=r"\[1, 4, 8\], 32 numbers, and there are 64 parameters"):
+        build_generator(other, 64, 4, 64)
 
 
 def test_shapes_are_taken_from_the_problem_where_they_are_left_open() -> None:
-    def shapes(outputs: tuple | None, **settings: object) -> tuple:
+    def shapes(outputs: tuple | None, field: tuple | None = (1, 8, 8), **settings: object) -> tuple:
         network = NetworkConfig(**{"kind": "srgan", **settings.pop("network", {})})
-        found = fitted(TrainConfig(network=network, **settings), (1, 8, 8), outputs).network
+        found = fitted(TrainConfig(network=network, **settings), field, outputs).network
         return found.field, found.coarse
 
     assert shapes((1, 2, 2)) == ((1, 8, 8), (1, 2, 2))
     assert shapes(None) == ((1, 8, 8), None)
     assert shapes((1, 3, 3)) == ((1, 8, 8), None)
-    assert shapes((1, 2, 2), network={"field": (4, 4, 4)}) == ((4, 4, 4), (1, 2, 2))
+    assert shapes((1, 2, 2), None, network={"field": (4, 4, 4)}) == ((4, 4, 4), (1, 2, 2))
     assert shapes((1, 2, 2), network={"coarse": (1, 4, 4)}) == ((1, 8, 8), (1, 4, 4))
     embedding = EmbeddingConfig(kind="conv2d", shape=(1, 2, 2))
     assert shapes((1, 2, 2), embedding=embedding) == ((1, 8, 8), None)

@@ -227,7 +227,8 @@ def fitted(config: TrainConfig, field: Shape | None, outputs: Shape | None) -> T
             sides of the other are powers of two of it, and no embedding comes between.
 
     Raises:
-        InputError: a large field has no head by which an embedding could be trained.
+        InputError: a large field has no head by which an embedding could be trained, or the field
+            of a srgan is not the prior's.
     """
     form = config.network
     if field and config.head == "auto":
@@ -241,6 +242,11 @@ def fitted(config: TrainConfig, field: Shape | None, outputs: Shape | None) -> T
         config = config.model_copy(update={"head": head})
     if form.kind != "srgan":
         return config
+    if form.field and field and form.field != field:
+        raise InputError(
+            f"train.network.field is {list(form.field)} and the prior's fields are {list(field)}: "
+            "leave it out"
+        )
     field, coarse = form.field or field, form.coarse
     if coarse is None and field and outputs and config.embedding.kind == "none":
         coarse = None if doublings(outputs, field) is None else outputs
