@@ -126,6 +126,30 @@ class Swollen(Ring):
         return super().log_prob(y) / 4
 
 
+class Choosy(Ring):
+    def log_prob(self, y):
+        if (np.hypot(*y.T) > 1.5).any():
+            raise ArithmeticError("too far out")
+        return super().log_prob(y)
+
+
+class Short(Ring):
+    def log_prob(self, y):
+        return super().log_prob(y)[:5]
+
+
 def test_an_observed_law_s_density_is_held_against_its_draws():
     with pytest.raises(InputError, match=r"the observed joint law \(Swollen\): .*all columns"):
         as_observations(Swollen())
+
+
+@pytest.mark.parametrize(
+    ("law", "said"),
+    [
+        (Choosy(), "raised ArithmeticError: too far out .* -inf where there are no draws"),
+        (Short(), r"raised ValueError: .*shape \(4000,\)"),
+    ],
+)
+def test_an_observed_law_has_a_density_for_every_row(law, said):
+    with pytest.raises(InputError, match=rf"the observed joint law .*: log_prob\(y\) {said}"):
+        as_observations(law)
