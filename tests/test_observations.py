@@ -113,6 +113,10 @@ def test_a_joint_law_of_ones_own():
     assert (seen.width, seen.names) == (2, ("u", "v"))
     y = np.array([[1.0, 0.0], [3.0, 0.0]])
     assert np.array_equal(seen.log_prob(y), Ring().log_prob(y))
+    # Far from the middle log I0(k) is k - log(2 pi k) / 2.
+    k = np.array([100.0, 300.0])
+    exact = -0.5 * np.log(2 * np.pi * k) - [0, 200]
+    assert seen.log_prob(y) == pytest.approx(exact, abs=2e-3)
 
 
 def test_a_csv_with_a_mark_spaces_quotes_blank_lines_and_crlf(tmp_path):
