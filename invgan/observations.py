@@ -175,17 +175,20 @@ def _joint(law: Any) -> Law:
     if hasattr(law, "log_prob"):  # one of the user's own
         what = f"the observed joint law ({type(law).__name__})"
         names = found.names or [f"output {j + 1}" for j in range(width)]
-        try:
-            check_density(what, names, partial(_sample_joint, law), found.log_prob)
-        except InputError:
-            raise
-        except Exception as error:
-            raise InputError(
-                f"{what}: log_prob(y) raised {type(error).__name__}: {error} (called with rows of "
-                f"shape ({width},), some of which the law may not draw): return a number for each "
-                "row, -inf where there are no draws"
-            ) from error
+        check_density(what, names, partial(_sample_joint, law), partial(_tried, found, what))
     return found
+
+
+def _tried(law: Law, what: str, y: Array) -> Array:
+    """The density of each row of y, some of which the law may not draw."""
+    try:
+        return law.log_prob(y)
+    except Exception as error:
+        raise InputError(
+            f"{what}: log_prob(y) raised {type(error).__name__}: {error} (called with rows of "
+            f"shape ({law.width},), some of which the law may not draw): return a number for each "
+            "row, -inf where there are no draws"
+        ) from error
 
 
 def _sample_joint(law: Any, n: int, rng: np.random.Generator) -> Array:
